@@ -1,0 +1,8 @@
+//! Tollbar decides, for each request to a telemetry intake server and in nanoseconds, whether the client is
+//! authenticated, whether an anonymous client is allowed, and whether its IP has room left.
+
+pub mod client_ip;
+pub mod config;
+mod decision;
+
+pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
