@@ -4,5 +4,5 @@ mod model;
 
 pub use model::{
     AnonymousConfig, ApiKeyConfig, Config, MAX_BURST_MULTIPLIER, MAX_EVENT_LIMIT, MAX_IP_LIMIT,
-    SecretToken,
+    MAX_TOKEN_LEN, SecretToken,
 };

@@ -31,6 +31,8 @@ pub const MAX_IP_LIMIT: u32 = 100_000_000;
 pub const MAX_EVENT_LIMIT: u32 = 1_000_000_000;
 /// The largest `burst_multiplier` that is accepted.
 pub const MAX_BURST_MULTIPLIER: u32 = 1_000_000;
+/// The longest secret token that is accepted, in bytes.
+pub const MAX_TOKEN_LEN: usize = 1024;
 
 /// `apm-server.auth.api_key.*`
 #[derive(Clone, Debug)]
