@@ -56,3 +56,101 @@ impl fmt::Debug for Credential<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct File {
+        vectors: Vec<Vector>,
+    }
+
+    #[derive(Deserialize)]
+    struct Vector {
+        name: String,
+        header: Option<Bytes>,
+        expect: Bytes,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Bytes {
+        Text(String),
+        Hex { hex: String },
+    }
+
+    impl Bytes {
+        fn to_vec(&self) -> Vec<u8> {
+            match self {
+                Self::Text(text) => text.as_bytes().to_vec(),
+                Self::Hex { hex } => (0..hex.len())
+                    .step_by(2)
+                    .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+                    .collect(),
+            }
+        }
+    }
+
+    /// A credential as the vectors write it.
+    fn written(credential: Credential<'_>) -> Vec<u8> {
+        match credential {
+            Credential::None => b"none".to_vec(),
+            Credential::Unknown => b"unknown".to_vec(),
+            Credential::Bearer(token) => [b"bearer:", token].concat(),
+            Credential::ApiKey(key) => [b"api_key:", key].concat(),
+        }
+    }
+
+    #[test]
+    fn authorization_headers_are_read_as_the_vectors_say() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../conformance/authorization.json"
+        );
+        let file: File = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert!(file.vectors.len() >= 30, "vectors are missing");
+        for vector in &file.vectors {
+            let header = vector.header.as_ref().map(Bytes::to_vec);
+            let found = written(parse(header.as_deref()));
+            assert_eq!(
+                String::from_utf8_lossy(&found),
+                String::from_utf8_lossy(&vector.expect.to_vec()),
+                "{}",
+                vector.name
+            );
+            assert_eq!(found, vector.expect.to_vec(), "{}", vector.name);
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_credential() {
+        for header in [
+            "Bearer hunter2",
+            "ApiKey hunter2",
+            "Basic hunter2",
+            "hunter2",
+        ] {
+            let shown = format!("{:?}", parse(Some(header.as_bytes())));
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_and_no_credential_is_empty(value: Vec<u8>) {
+            if let Credential::Bearer(credential) | Credential::ApiKey(credential) = parse(Some(&value)) {
+                prop_assert!(!credential.is_empty());
+                prop_assert!(value.windows(credential.len()).any(|window| window == credential));
+            }
+        }
+
+        #[test]
+        fn what_is_presented_arrives_whole(token in "[!-~]([ -~]{0,60}[!-~])?", scheme in "[bB][eE][aA][rR][eE][rR]", before in "[ \t]{0,3}", after in "[ \t]{0,3}") {
+            let header = format!("{before}{scheme} {token}{after}");
+            prop_assert_eq!(parse(Some(header.as_bytes())), Credential::Bearer(token.as_bytes()));
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::config::{MAX_TOKEN_LEN, SecretToken};
 
 const WORD: usize = size_of::<u64>();
 const WORDS: usize = MAX_TOKEN_LEN / WORD;
-const _: () = assert!(MAX_TOKEN_LEN % WORD == 0);
+const _: () = assert!(MAX_TOKEN_LEN.is_multiple_of(WORD));
 
 /// A length that nothing has that is ever compared.
 const NEVER: u64 = u64::MAX;
@@ -112,5 +112,138 @@ impl Drop for TokenSet {
             token.words.zeroize();
             token.len.zeroize();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(tokens: &[&[u8]]) -> TokenSet {
+        let tokens: Vec<SecretToken> = tokens
+            .iter()
+            .map(|token| SecretToken::new(*token))
+            .collect();
+        TokenSet::new(&tokens)
+    }
+
+    #[test]
+    fn padding_is_not_content() {
+        let tokens = set(&[b"abc"]);
+        assert!(tokens.contains(b"abc"));
+        for wrong in [
+            &b""[..],
+            b"ab",
+            b"abc\0",
+            b"abc\0\0\0\0\0",
+            b"abc\0\0\0\0\0\0",
+            b"\0abc",
+            b"abcd",
+            b"abC",
+        ] {
+            assert!(!tokens.contains(wrong), "{wrong:?}");
+        }
+        assert!(set(&[b"abc\0"]).contains(b"abc\0"));
+        assert!(!set(&[b"abc\0"]).contains(b"abc"));
+    }
+
+    #[test]
+    fn every_length_up_to_the_longest_is_compared_to_its_last_byte() {
+        for len in 1..=MAX_TOKEN_LEN {
+            let mut token = vec![b'x'; len];
+            let tokens = set(&[&token]);
+            assert!(tokens.contains(&token), "{len}");
+            token[len - 1] = b'y';
+            assert!(!tokens.contains(&token), "{len}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_the_configuration_refuses_match_nothing_and_open_no_door() {
+        let long = vec![b'x'; MAX_TOKEN_LEN + 1];
+        let tokens = set(&[b"", &long]);
+        assert!(!tokens.is_empty());
+        for presented in [
+            &b""[..],
+            &long,
+            &long[..MAX_TOKEN_LEN],
+            b"\0",
+            &[0; MAX_TOKEN_LEN],
+        ] {
+            assert!(!tokens.contains(presented));
+        }
+    }
+
+    #[test]
+    fn an_empty_set_contains_nothing() {
+        assert!(set(&[]).is_empty());
+        assert!(!set(&[]).contains(b""));
+        assert!(!set(&[]).contains(b"x"));
+    }
+
+    /// Tokens from few bytes, so that equal ones, prefixes, extensions and zero bytes come up all the time.
+    fn token() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![Just(0u8), Just(1), Just(b'a'), Just(255)];
+        prop_oneof![
+            4 => prop::collection::vec(byte.clone(), 1..4),
+            2 => prop::collection::vec(byte.clone(), 6..11),
+            1 => (byte, MAX_TOKEN_LEN - 2..=MAX_TOKEN_LEN).prop_map(|(byte, len)| vec![byte; len]),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #[test]
+        fn contains_is_membership(tokens in prop::collection::vec(token(), 0..6), presented in token(), pick: prop::sample::Index, cut in 0usize..12, extension in prop::collection::vec(Just(0u8), 0..10)) {
+            let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+            let set = set(&slices);
+            let mut candidates = vec![presented];
+            if !tokens.is_empty() {
+                let known = pick.get(&tokens);
+                candidates.push(known.clone());
+                candidates.push(known[..known.len().saturating_sub(cut)].to_vec());
+                candidates.push([known.as_slice(), &extension].concat());
+            }
+            for candidate in candidates {
+                prop_assert_eq!(set.contains(&candidate), tokens.contains(&candidate));
+            }
+        }
+    }
+
+    /// Nanoseconds a call, the best of many rounds.
+    fn nanoseconds(tokens: &TokenSet, presented: &[u8]) -> f64 {
+        const CALLS: u32 = 10_000;
+        (0..200)
+            .map(|_| {
+                let begin = std::time::Instant::now();
+                for _ in 0..CALLS {
+                    black_box(tokens.contains(black_box(presented)));
+                }
+                begin.elapsed().as_nanos() as f64 / f64::from(CALLS)
+            })
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    #[ignore = "measures time: cargo test --release -- --ignored --nocapture"]
+    fn one_token_takes_25_ns_and_sixteen_take_100_ns() {
+        let tokens: Vec<Vec<u8>> = (0..16u8).map(|i| vec![b'a' + i; 43]).collect();
+        let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+        let (one, sixteen) = (set(&slices[..1]), set(&slices));
+        for (presented, what) in [
+            (slices[0], "first"),
+            (slices[15], "last"),
+            (&b"z"[..], "short"),
+            (&[b'z'; 43][..], "wrong"),
+        ] {
+            println!(
+                "{what}: one {:.1} ns, sixteen {:.1} ns",
+                nanoseconds(&one, presented),
+                nanoseconds(&sixteen, presented)
+            );
+        }
+        assert!(nanoseconds(&one, slices[0]) <= 25.0);
+        assert!(nanoseconds(&sixteen, slices[0]) <= 100.0);
     }
 }
