@@ -60,8 +60,10 @@ impl TokenSet {
             // What this tells the client is the length that it sent.
             return false;
         }
+        let (whole, rest) = presented.as_chunks::<WORD>();
+        let (last, len) = (last_word(rest), presented.len() as u64);
         let found = self.tokens.iter().fold(Choice::from(0), |found, token| {
-            found | token.equals(presented)
+            found | token.equals(whole, last, len)
         });
         found.into()
     }
@@ -82,17 +84,18 @@ impl Token {
         self.len = token.len() as u64;
     }
 
-    /// Compares every word that `presented` covers, and the length. `presented` is no longer than [`MAX_TOKEN_LEN`].
+    /// Compares every word that is presented, the whole ones and the last, and the length in bytes.
     #[inline]
-    fn equals(&self, presented: &[u8]) -> Choice {
-        let (whole, rest) = presented.as_chunks::<WORD>();
+    fn equals(&self, whole: &[[u8; WORD]], last: u64, len: u64) -> Choice {
         let mut words = self.words.iter();
-        let mut difference = self.len ^ presented.len() as u64;
+        let mut difference = self.len ^ len;
+        // The shorter iterator comes first: `zip` takes no word of ours for which there is none of theirs.
         for (bytes, word) in whole.iter().zip(&mut words) {
             difference |= word ^ u64::from_le_bytes(*bytes);
         }
+        // As many bytes as a token may have leave no last word.
         if let Some(word) = words.next() {
-            difference |= word ^ last_word(rest);
+            difference |= word ^ last;
         }
         // The compiler may not learn from here on what would make leaving early worthwhile.
         black_box(difference).ct_eq(&0)
