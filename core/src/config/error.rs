@@ -10,20 +10,26 @@ use std::path::PathBuf;
 #[error("{}", lines(&self.problems))]
 #[non_exhaustive]
 pub struct ConfigError {
-    /// Every problem, never empty, in the order of file, line and column.
+    /// Every problem, never empty, in the order of file, line and column; the first thousand where there are more.
     pub problems: Vec<Problem>,
     /// The files that were read or could not be read: when one of them changes, it is worth another try.
     pub files: Vec<PathBuf>,
 }
 
 impl ConfigError {
-    /// The problems sorted; `None` if there are none.
-    pub(super) fn new(mut problems: Vec<Problem>, files: Vec<PathBuf>) -> Option<Self> {
+    /// The problems sorted, those of the file `main` first; `None` if there are none.
+    pub(super) fn new(
+        mut problems: Vec<Problem>,
+        main: Option<&str>,
+        files: Vec<PathBuf>,
+    ) -> Option<Self> {
+        const MOST: usize = 1000;
         if problems.is_empty() {
             return None;
         }
         // Problems without a position (an unreadable file) come first: the others may follow from them.
-        problems.sort_by_key(|p| (p.line, p.column));
+        problems.sort_by_key(|p| (p.file.as_deref() != main, p.line, p.column));
+        problems.truncate(MOST);
         Some(Self { problems, files })
     }
 }
@@ -153,14 +159,19 @@ mod tests {
 
     #[test]
     fn problems_come_in_the_order_of_the_file_and_never_none() {
-        assert_eq!(ConfigError::new(vec![], vec![]), None);
+        assert_eq!(ConfigError::new(vec![], None, vec![]), None);
         let early = Problem {
             line: Some(1),
             ..problem()
         };
-        let error = ConfigError::new(vec![problem(), early.clone()], vec![]).unwrap();
-        assert_eq!(error.problems, [early, problem()]);
-        assert_eq!(error.to_string().lines().count(), 2);
+        let other = Problem {
+            file: Some("tokens".into()),
+            ..early.clone()
+        };
+        let all = vec![other.clone(), problem(), early.clone()];
+        let error = ConfigError::new(all, Some("apm-server.yml"), vec![]).unwrap();
+        assert_eq!(error.problems, [early, problem(), other]);
+        assert_eq!(error.to_string().lines().count(), 3);
     }
 
     #[test]

@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::error::quoted;
 use super::keys::{self, Found, Key};
 use super::yaml::{Node, Pos, Value};
 
@@ -51,8 +50,8 @@ pub(super) fn flatten(root: &Node) -> Flat {
     if root.is_null() {
         return flat;
     }
-    match (&root.value, &root.foreign_tag) {
-        (Value::Map(entries), None) => flat.walk(entries, "", 0),
+    match &root.value {
+        Value::Map(entries) if !root.foreign_tag => flat.walk(entries, "", 0),
         _ => flat.problems.push(Finding {
             pos: root.pos,
             path: None,
@@ -88,7 +87,10 @@ impl Flat {
                 && !matches!(found, Found::Foreign)
             {
                 self.duplicate(&path, key.pos, first);
-                continue;
+                // A section's content is looked at all the same: all problems come at once.
+                if !matches!(found, Found::Section) {
+                    continue;
+                }
             }
             self.entry(path, found, key, value, merges);
         }
@@ -120,7 +122,7 @@ impl Flat {
             )),
             Found::Unknown => self.problems.push(Finding {
                 pos: key.pos,
-                hint: keys::nearest(&path).map(|n| format!("did you mean `{n}`?")),
+                hint: self.hint(&path),
                 found: "an unknown key".into(),
                 accepted: accepted_below(&path),
                 path: Some(display(&path)),
@@ -133,8 +135,8 @@ impl Flat {
         if value.is_null() {
             return;
         }
-        match (&value.value, &value.foreign_tag) {
-            (Value::Map(entries), None) => self.walk(entries, &path, merges),
+        match &value.value {
+            Value::Map(entries) if !value.foreign_tag => self.walk(entries, &path, merges),
             _ => self.problems.push(Finding {
                 pos: value.pos,
                 found: kind_of(value),
@@ -157,6 +159,9 @@ impl Flat {
         covered.sort_unstable();
         let single = std::iter::once(value).filter(|v| !matches!(v.value, Value::List(_)));
         for mapping in mappings.iter().map(Rc::as_ref).chain(single) {
+            if self.entries > MAX_ENTRIES {
+                return;
+            }
             match &mapping.value {
                 Value::Map(entries) => {
                     let rest: Vec<_> = entries
@@ -177,6 +182,15 @@ impl Flat {
                 }),
             }
         }
+    }
+
+    /// Searching for what was meant takes a while: a file of a hundred thousand unknown keys is not worth it.
+    fn hint(&self, path: &str) -> Option<String> {
+        const MOST: usize = 200;
+        if self.problems.len() > MOST {
+            return None;
+        }
+        keys::nearest(path).map(|n| format!("did you mean `{n}`?"))
     }
 
     fn odd_key(&mut self, key: &Node, section: &str) {
@@ -317,10 +331,9 @@ fn display(path: &str) -> String {
 
 /// What kind of value a node is, without its content.
 pub(super) fn kind_of(node: &Node) -> String {
-    if let Some(tag) = &node.foreign_tag {
-        return format!("a value with the tag {}", quoted(tag));
-    }
     match &node.value {
+        // Not even the tag is shown: without quotes a token may begin with an exclamation mark.
+        _ if node.foreign_tag => "a value with a YAML tag (`!…` without quotes)".into(),
         _ if node.is_null() => "null".into(),
         Value::Scalar { text, .. } if text.is_empty() => "an empty string".into(),
         Value::Scalar { .. } => "a single value".into(),

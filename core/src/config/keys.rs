@@ -137,7 +137,10 @@ impl Kind {
                 "a token or a list of tokens, each 1 to {} bytes without spaces and control characters",
                 super::model::MAX_TOKEN_LEN
             ),
-            Self::TokenFile => "the path of a file with one token a line".into(),
+            Self::TokenFile => format!(
+                "the path of a file with one token a line, each 1 to {} bytes without spaces and control characters",
+                super::model::MAX_TOKEN_LEN
+            ),
             Self::LocalKeys => "a list of mappings with id, hash and privileges".into(),
         }
     }
@@ -239,6 +242,10 @@ pub(super) fn children(section: &str) -> Vec<&'static str> {
 
 /// The full name of the known key or section that `path` was probably meant to be.
 pub(super) fn nearest(path: &str) -> Option<String> {
+    const LONGEST: usize = 200;
+    if path.len() > LONGEST {
+        return None;
+    }
     let renamed = path
         .strip_prefix(API_KEY.0)
         .map(|rest| format!("{}{rest}", API_KEY.1));
@@ -249,6 +256,14 @@ pub(super) fn nearest(path: &str) -> Option<String> {
     // A slip in any part of the name, or one part's name given in full at the wrong level.
     let mut best: Option<(usize, String)> = None;
     for key in &KEYS {
+        if let Some(alias) = key.alias {
+            let score = strsim::osa_distance(path, alias) * 2;
+            if close(score / 2, last.chars().count().max(3))
+                && best.as_ref().is_none_or(|(least, _)| score < *least)
+            {
+                best = Some((score, key.name.to_owned()));
+            }
+        }
         let mut end = 0;
         for part in key.name.split('.') {
             end += part.len();
@@ -380,6 +395,10 @@ mod tests {
             ),
             ("tollbar.trusted_proxy", "tollbar.trusted_proxies"),
             ("tollbar.burst", "tollbar.burst_multiplier"),
+            (
+                "apm-server.rum.event_rate.limits",
+                "apm-server.auth.anonymous.rate_limit.event_limit",
+            ),
         ] {
             assert_eq!(nearest(typed).as_deref(), Some(meant), "{typed}");
         }

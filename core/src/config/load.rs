@@ -117,7 +117,8 @@ fn unreadable(name: &str, found: String) -> Problem {
 }
 
 fn finish(reader: Reader<'_>) -> Result<Loaded, ConfigError> {
-    match ConfigError::new(reader.problems, reader.files.clone()) {
+    let main = Some(reader.source.name);
+    match ConfigError::new(reader.problems, main, reader.files.clone()) {
         Some(error) => Err(error),
         None => Ok(Loaded {
             config: reader.draft.config,

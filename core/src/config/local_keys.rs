@@ -36,7 +36,7 @@ pub(super) fn read(reader: &mut Reader<'_>, a: &Assignment) -> Read<Vec<LocalApi
     let before = reader.problems.len();
     let mut keys = Vec::new();
     match &a.node.value {
-        Value::List(items) if a.node.foreign_tag.is_none() => {
+        Value::List(items) if !a.node.foreign_tag => {
             let mut ids = HashSet::new();
             for (index, item) in items.iter().enumerate() {
                 let entry = Entry {

@@ -61,6 +61,9 @@ impl Reader<'_> {
         for (pos, path, message) in flat.warnings {
             self.warn(pos, &path, message);
         }
+        for a in &flat.assignments {
+            self.swallowed_secret(a);
+        }
         let set: Vec<Assignment> = flat
             .assignments
             .into_iter()
@@ -74,6 +77,19 @@ impl Reader<'_> {
         self.too_many_tokens(&set);
         self.unverifiable(&set);
         self.warnings.sort_by_key(|w| (w.line, w.column));
+    }
+
+    /// `secret_token: &tok3n` is an anchor without a value: taken as "not set" it would open the doors.
+    fn swallowed_secret(&mut self, a: &Assignment) {
+        if a.key.is_secret() && a.node.anchored && a.node.is_null() {
+            let found = "a YAML anchor (`&…` without quotes) and no value".to_owned();
+            self.wrong(
+                a,
+                a.node.pos,
+                found,
+                Some("write the value in quotes".into()),
+            );
+        }
     }
 
     /// The assignment that counts for a key. Its successor wins over a deprecated name.
@@ -167,8 +183,8 @@ impl Reader<'_> {
         a: &Assignment,
         parse: impl Fn(&str) -> Result<T, Mismatch>,
     ) -> Read<Vec<T>> {
-        let texts = match self.items(a) {
-            Read::Value(texts) => texts,
+        let (texts, mut failed) = match self.items(a) {
+            Read::Value(items) => items,
             Read::Unset => return Read::Unset,
             Read::Failed => return Read::Failed,
         };
@@ -176,7 +192,6 @@ impl Reader<'_> {
         // Commas of a PEM text are its own.
         let split = !is_list && !texts.iter().any(|t| is_inline_pem(&t.text));
         let mut values = Vec::new();
-        let mut failed = false;
         for text in &texts {
             let parts: Vec<&str> = match split {
                 true => text.text.split(',').map(str::trim).collect(),
@@ -214,18 +229,17 @@ impl Reader<'_> {
     }
 
     fn tokens(&mut self, a: &Assignment) -> Read<()> {
-        let texts = match self.items(a) {
-            Read::Value(texts) => texts,
+        let (texts, mut failed) = match self.items(a) {
+            Read::Value(items) => items,
             Read::Unset => return Read::Unset,
             Read::Failed => return Read::Failed,
         };
-        if texts.is_empty() {
+        if texts.is_empty() && !failed {
             let hint = "leave the key out if no token is wanted".to_owned();
             self.wrong(a, a.node.pos, "an empty list".into(), Some(hint));
             return Read::Failed;
         }
         let mut good = Vec::new();
-        let mut failed = false;
         for text in &texts {
             match tokens::check(text.text.as_bytes()) {
                 Ok(()) => good.push(SecretToken::new(text.text.as_bytes())),
@@ -318,8 +332,7 @@ impl Reader<'_> {
     /// API keys are on, but nothing could ever verify one.
     fn unverifiable(&mut self, set: &[Assignment]) {
         let api_key = &self.draft.config.api_key;
-        let named = |name: &str| set.iter().any(|a| a.key.name.ends_with(name));
-        if !api_key.enabled || named("api_key.keys") || named("elasticsearch.hosts") {
+        if !api_key.enabled || !api_key.keys.is_empty() || !api_key.elasticsearch.hosts.is_empty() {
             return;
         }
         let enabled = set

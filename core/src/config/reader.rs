@@ -58,7 +58,12 @@ pub(super) struct Reader<'a> {
     pub warnings: Vec<Warning>,
     pub origins: BTreeMap<&'static str, Origin>,
     pub files: Vec<PathBuf>,
+    /// How many bytes of values have been read so far.
+    expanded: usize,
 }
+
+/// How many bytes all values may have together: aliases can make them more than the file.
+const MAX_EXPANDED: usize = 4 << 20;
 
 impl<'a> Reader<'a> {
     pub fn new(source: Source<'a>) -> Self {
@@ -73,19 +78,22 @@ impl<'a> Reader<'a> {
             warnings: Vec::new(),
             origins: keys().iter().map(|k| (k.name, Origin::Default)).collect(),
             files: Vec::new(),
+            expanded: 0,
         }
     }
 
-    /// The texts of a list, or the one text that stands in its place.
-    pub fn items(&mut self, a: &Assignment) -> Read<Vec<Text>> {
-        let Value::List(items) = &a.node.value else {
-            return self.text(a, &a.path, &a.node).map(|text| vec![text]);
+    /// The texts of a list, or the one text that stands in its place; and whether some of them could not be read.
+    pub fn items(&mut self, a: &Assignment) -> Read<(Vec<Text>, bool)> {
+        let items = match &a.node.value {
+            Value::List(items) if !a.node.foreign_tag => items,
+            _ => {
+                return self
+                    .text(a, &a.path, &a.node)
+                    .map(|text| (vec![text], false));
+            }
         };
         let mut texts = Vec::new();
-        let mut failed = a.node.foreign_tag.is_some();
-        if failed {
-            self.wrong(a, a.node.pos, kind_of(&a.node), None);
-        }
+        let mut failed = false;
         for item in items {
             match self.text(a, &a.path, item) {
                 Read::Value(text) => texts.push(text),
@@ -96,23 +104,23 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        if failed {
-            Read::Failed
-        } else {
-            Read::Value(texts)
-        }
+        Read::Value((texts, failed))
     }
 
     /// The text of a single value, expanded.
     pub fn text(&mut self, a: &Assignment, path: &str, node: &Rc<Node>) -> Read<Text> {
         let scalar = match &node.value {
             _ if node.is_null() => return Read::Unset,
-            Value::Scalar { text, .. } if node.foreign_tag.is_none() => text,
+            Value::Scalar { text, .. } if !node.foreign_tag => text,
             _ => {
                 self.wrong_at(a, path, node.pos, kind_of(node), None);
                 return Read::Failed;
             }
         };
+        if self.expanded > MAX_EXPANDED {
+            // The problem has been noted; the rest is not worth the time.
+            return Read::Failed;
+        }
         let expanded = match env::expand(scalar, self.source.env) {
             Ok(expanded) => expanded,
             Err(e) => {
@@ -120,6 +128,12 @@ impl<'a> Reader<'a> {
                 return Read::Failed;
             }
         };
+        self.expanded = self.expanded.saturating_add(expanded.text.len());
+        if self.expanded > MAX_EXPANDED {
+            let found = format!("more than {MAX_EXPANDED} bytes of values, counting aliases");
+            self.wrong_at(a, path, node.pos, found, None);
+            return Read::Failed;
+        }
         if expanded.text.is_empty() && !expanded.variables.is_empty() {
             if a.key.is_secret() {
                 let variables = expanded.variables.join(", ");

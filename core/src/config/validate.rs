@@ -101,7 +101,7 @@ impl Config {
                 format!("{timeout:?}"),
             );
         }
-        match ConfigError::new(problems, Vec::new()) {
+        match ConfigError::new(problems, None, Vec::new()) {
             Some(error) => Err(error),
             None => Ok(()),
         }

@@ -27,8 +27,10 @@ pub(super) struct Pos {
 pub(super) struct Node {
     pub pos: Pos,
     pub value: Value,
-    /// A tag that is not one of YAML's own (`!!str` and the like), as written.
-    pub foreign_tag: Option<String>,
+    /// Whether it has a tag that is not one of YAML's own (`!!str` and the like).
+    pub foreign_tag: bool,
+    /// Whether it has an anchor: `&name`.
+    pub anchored: bool,
 }
 
 pub(super) enum Value {
@@ -46,7 +48,7 @@ impl Node {
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
-            && self.foreign_tag.is_none()
+            && !self.foreign_tag
     }
 }
 
@@ -103,7 +105,7 @@ fn syntax(error: &ScanError) -> Unreadable {
 struct Open {
     pos: Pos,
     anchor: usize,
-    foreign_tag: Option<String>,
+    foreign_tag: bool,
     value: Value,
     /// In a mapping: the key whose value comes next.
     key: Option<Rc<Node>>,
@@ -128,6 +130,7 @@ impl Builder {
                 let node = Node {
                     pos,
                     foreign_tag: foreign(tag.as_deref()),
+                    anchored: anchor != 0,
                     value: Value::Scalar {
                         text: Zeroizing::new(text.into_owned()),
                         plain: style == ScalarStyle::Plain && !is_text,
@@ -148,6 +151,7 @@ impl Builder {
                     let node = Node {
                         pos: open.pos,
                         foreign_tag: open.foreign_tag,
+                        anchored: anchor != 0,
                         value: open.value,
                     };
                     self.close(Rc::new(node), anchor);
@@ -226,13 +230,15 @@ impl Builder {
     }
 }
 
-fn foreign(tag: Option<&Tag>) -> Option<String> {
+fn foreign(tag: Option<&Tag>) -> bool {
     const OWN: [&str; 7] = ["str", "int", "bool", "null", "float", "seq", "map"];
-    let tag = tag?;
+    let Some(tag) = tag else {
+        return false;
+    };
     let own = tag.is_yaml_core_schema() && OWN.contains(&tag.suffix.as_str());
     // The non-specific tag `!` means what no tag means.
     let none = tag.handle.is_empty() && tag.suffix == "!";
-    (!own && !none).then(|| tag.to_string())
+    !own && !none
 }
 
 #[cfg(test)]
