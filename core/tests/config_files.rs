@@ -1,5 +1,7 @@
 //! Configuration files on disk: real ones load, unreadable ones say why, and it is known where every value came from.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

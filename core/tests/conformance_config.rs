@@ -3,6 +3,8 @@
 //! A case has a `yaml`, perhaps `env` (variables) and `files` (name -> content, beside the configuration), and either `ok`
 //! (key -> effective value, secrets masked) with all `warnings`, or all `problems`, in order. In texts, the folder of `files` is left out.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! Nested and dotted keys are mixed freely: a key's full name is the names on the way to it, joined by dots. Sections that
 //! are no business of ours are not even looked into. Merge keys (`<<`) work as in YAML 1.1: what stands beside them wins.
 //!
-//! Invariant: the work is bounded by [`MAX_ENTRIES`], however often a document merges the same mapping.
+//! Invariant: the work is bounded by the file's size and [`MAX_MERGED`], however often a document merges the same mapping.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,8 +11,8 @@ use std::rc::Rc;
 use super::keys::{self, Found, Key};
 use super::yaml::{Node, Pos, Value};
 
-/// How many entries of mappings are looked at: more than a file of the largest size can hold without merge keys.
-const MAX_ENTRIES: usize = 600_000;
+/// How many entries may come in through merge keys.
+const MAX_MERGED: usize = 20_000;
 
 /// A known key with its value.
 pub(super) struct Assignment {
@@ -42,7 +42,8 @@ pub(super) struct Flat {
     pub problems: Vec<Finding>,
     /// Place, full name, message.
     pub warnings: Vec<(Pos, String, String)>,
-    entries: usize,
+    /// How many entries came in through merge keys.
+    merged: usize,
 }
 
 pub(super) fn flatten(root: &Node) -> Flat {
@@ -68,9 +69,11 @@ type Entries = [(Rc<Node>, Rc<Node>)];
 
 impl Flat {
     fn walk(&mut self, entries: &Entries, section: &str, merges: u32) {
-        self.entries = self.entries.saturating_add(entries.len());
-        if self.entries > MAX_ENTRIES {
-            return;
+        if merges > 0 {
+            self.merged = self.merged.saturating_add(entries.len());
+            if self.merged > MAX_MERGED {
+                return;
+            }
         }
         let mut seen: HashMap<&str, Pos> = HashMap::with_capacity(entries.len());
         for (key, value) in entries {
@@ -159,7 +162,7 @@ impl Flat {
         covered.sort_unstable();
         let single = std::iter::once(value).filter(|v| !matches!(v.value, Value::List(_)));
         for mapping in mappings.iter().map(Rc::as_ref).chain(single) {
-            if self.entries > MAX_ENTRIES {
+            if self.merged > MAX_MERGED {
                 return;
             }
             match &mapping.value {
@@ -251,14 +254,16 @@ impl Flat {
 
     /// Of several values for one name the one with the fewest merge keys on its way counts; two of equal rank are a problem.
     fn settle(&mut self) {
-        if self.entries > MAX_ENTRIES {
+        if self.merged > MAX_MERGED {
             self.assignments.clear();
             self.problems.clear();
             self.problems.push(Finding {
                 pos: Pos { line: 1, column: 1 },
                 path: None,
-                found: format!("more than {MAX_ENTRIES} keys, counting merged ones"),
-                accepted: "fewer keys and fewer merge keys".into(),
+                found: format!(
+                    "more than {MAX_MERGED} keys that come in through merge keys (`<<`)"
+                ),
+                accepted: "fewer merge keys".into(),
                 hint: None,
             });
             return;
