@@ -26,7 +26,7 @@ pub fn visits(n: u32, seed: u64) -> Vec<u32> {
             state ^= state << 25;
             state ^= state >> 27;
             let random = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-            (random * u64::from(n) >> 32) as u32
+            ((random * u64::from(n)) >> 32) as u32
         })
         .collect()
 }

@@ -9,15 +9,16 @@
 //! - No allocation, lock or system call on the way of a request.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::client_ip::{ClientKey, Headers};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::decision::{Action, Decision, Method, Rate, Reason};
 use crate::ratelimit::{Clock, RateLimiter, Verdict};
+use crate::reload::Origin;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
 
@@ -98,27 +99,23 @@ pub struct Identity {
 /// # }
 /// ```
 pub struct Engine {
-    snapshot: ArcSwap<Snapshot>,
-    counters: Counters,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) counters: Counters,
     clock: Clock,
-    /// Reloads are made one after another.
-    reloading: Mutex<()>,
+    /// Reloads are made one after another; decisions never come here.
+    pub(crate) origin: Mutex<Origin>,
 }
 
 impl Engine {
-    /// An engine with this configuration.
-    ///
-    /// # Errors
-    /// If a value of the configuration is out of range: all such values are named.
-    pub fn new(config: Config) -> Result<Self, ConfigError> {
-        config.validate()?;
-        let limiter = RateLimiter::new(Snapshot::limits(&config));
-        Ok(Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(&config, limiter, 1)),
+    /// An engine with this configuration, which is valid.
+    pub(crate) fn with_config(config: &Config, origin: Origin) -> Self {
+        let limiter = RateLimiter::new(Snapshot::limits(config));
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::new(config, limiter, 1)),
             counters: Counters::new(),
             clock: Clock::new(),
-            reloading: Mutex::new(()),
-        })
+            origin: Mutex::new(origin),
+        }
     }
 
     /// Decides a whole request: authentication; if anonymous, the charge of `cost` events; with `rum`, whether RUM routes
@@ -167,7 +164,7 @@ impl Engine {
     /// refused answers every later question with that refusal.
     pub fn authenticate(&self, request: &Request<'_>) -> Client<'_> {
         let client = self.client(self.snapshot.load().identify(request));
-        self.counters.count(client.decision());
+        let _ = self.counters.count(client.decision());
         client
     }
 
@@ -177,42 +174,6 @@ impl Engine {
             engine: self,
             identity,
         }
-    }
-
-    /// Replaces the configuration, whole or not at all, and returns its number. Live counters are kept: nobody is refilled,
-    /// and changed limits hold at once. Decisions go on meanwhile.
-    ///
-    /// # Errors
-    /// If a value is out of range. The configuration before stays in force, and the failure is counted.
-    pub fn reload(&self, config: Config) -> Result<u64, ConfigError> {
-        if let Err(error) = config.validate() {
-            return Err(self.reload_failed(error));
-        }
-        // A panic can't leave this half done: a snapshot is complete before it is stored.
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let current = self.snapshot.load();
-        let generation = current.generation + 1;
-        let limiter = current.limiter.reconfigured(Snapshot::limits(&config));
-        let handover = limiter.in_handover();
-        self.snapshot
-            .store(Snapshot::new(&config, limiter, generation).into());
-        if handover {
-            let limiter = self.snapshot.load().limiter.complete_handover();
-            self.snapshot
-                .store(Snapshot::new(&config, limiter, generation).into());
-        }
-        Ok(generation)
-    }
-
-    fn reload_failed(&self, error: ConfigError) -> ConfigError {
-        // Relaxed: a statistic.
-        self.counters
-            .reload_errors
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        error
     }
 
     /// The statistics of this moment. Reads the whole counter table: milliseconds for a million counters.

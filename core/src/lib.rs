@@ -7,6 +7,7 @@ mod credential;
 mod decision;
 mod engine;
 pub mod ratelimit;
+mod reload;
 mod snapshot;
 mod stats;
 mod sync;

@@ -118,7 +118,11 @@ impl Table {
         let capacity = capacity.max(1);
         let slots = zeroed_slots(capacity + SKIPPED);
         let first = (0..SKIPPED)
-            .find(|&skip| std::ptr::from_ref(&slots[skip]).addr() % CACHE_LINE == 0)
+            .find(|&skip| {
+                std::ptr::from_ref(&slots[skip])
+                    .addr()
+                    .is_multiple_of(CACHE_LINE)
+            })
             .unwrap_or(SKIPPED);
         Self {
             slots,
@@ -132,11 +136,6 @@ impl Table {
             dropped: AtomicU64::new(0),
             next: OnceLock::new(),
         }
-    }
-
-    /// How many counters there are.
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
     }
 
     /// How many counters have a TAT ahead of `now`. Reads the whole table.
@@ -268,7 +267,7 @@ impl Table {
 /// Maps 32 random bits evenly to `0..n` (Lemire's multiply-shift).
 #[inline]
 fn scale(random: u32, n: u32) -> u32 {
-    (u64::from(random) * u64::from(n) >> 32) as u32
+    ((u64::from(random) * u64::from(n)) >> 32) as u32
 }
 
 #[cfg(not(loom))]
