@@ -3,6 +3,7 @@
 
 pub mod client_ip;
 pub mod config;
+mod credential;
 mod decision;
 
 pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
