@@ -1,0 +1,256 @@
+"""The scenario of `make demo` and of the end-to-end test: four ingestors, their clients, and what SPEC says of each client.
+
+Every function starts a server, lets its clients at it, stops it and returns one row a client. Every client has a service name of
+its own, so that what it was told was accepted can be compared with what the server wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from e2e import browser
+from e2e.clients.flood import REQUEST_COST, Sender, flood, senders
+from e2e.clients.rotation import Load, Rotation
+from e2e.gcra import Limit
+from e2e.outcome import FORBIDDEN, LIMITED, UNAUTHENTICATED, Bounds, Expected, Outcome, Row
+from e2e.server import Server
+
+TOKEN = "the-demo-token"
+NARROW = Limit(rate=2, burst=30)
+"""Narrow enough that a single page runs into it, slow enough that little is refilled while the demo runs."""
+
+FLOOD_ADDRESSES, FLOOD_REQUESTS, FLOOD_EVENTS = 200, 10, 5
+COUNTERS = 16
+"""Up to this many counters every one is a candidate of every key (SPEC P2), so the first comers surely get one each."""
+
+
+def configuration(
+    *, tokens: Sequence[str], services: Sequence[str] = (), limit: Limit | None = None, ip_limit: int = 1000
+) -> str:
+    """A configuration file as a user of the ingestor writes it; without `limit`, the defaults."""
+    rate_limit = {"ip_limit": ip_limit, **({"event_limit": int(limit.rate)} if limit else {})}
+    anonymous = {
+        "enabled": True,
+        "allow_agent": ["rum-js", "js-base", "iOS/swift"],
+        "allow_service": list(services),
+        "rate_limit": rate_limit,
+    }
+    tollbar: dict[str, object] = {"trusted_proxies": ["127.0.0.0/8"]}
+    if limit:
+        tollbar["burst_multiplier"] = int(limit.burst / limit.rate)
+    server = {"auth": {"secret_token": list(tokens), "anonymous": anonymous}, "rum": {"enabled": True}}
+    # JSON is YAML; what stands for the keys is the same.
+    return json.dumps({"apm-server": server, "tollbar": tollbar}, indent=2) + "\n"
+
+
+def agents() -> list[Row]:
+    """The Python agent and an OpenTelemetry SDK, with the token, with a wrong one and with none."""
+    ran: list[tuple[str, str, Outcome, int | None, str]] = []
+
+    def run(client: str, service: str, refusal: int | None, why: str, program: str, *options: str) -> None:
+        ran.append((client, service, _program(program, server.url, service, *options), refusal, why))
+
+    with Server(
+        configuration(tokens=[TOKEN], services=["agent-anonymous", "otel-anonymous", "ios"])
+    ) as server:
+        agent, otlp = "python_agent", "otlp"
+        run("elastic-apm, token", "agent-token", None, "a secret token is unrestricted", agent, "--token", TOKEN,
+            "--central-config")  # fmt: skip
+        run("elastic-apm, wrong token", "agent-wrong", UNAUTHENTICATED, "a wrong token never falls back to anonymous",
+            agent, "--token", "not-" + TOKEN, "--central-config")  # fmt: skip
+        run(
+            "elastic-apm, no token",
+            "agent-anonymous",
+            FORBIDDEN,
+            "agent `python` is not among allow_agent",
+            agent,
+        )
+        run(
+            "OpenTelemetry, token",
+            "otel-token",
+            None,
+            "a secret token is unrestricted",
+            otlp,
+            "--token",
+            TOKEN,
+        )
+        run("OpenTelemetry, no token", "otel-anonymous", FORBIDDEN,
+            "agent `opentelemetry/python` is not among allow_agent", otlp)  # fmt: skip
+        run(
+            "iOS agent (OTLP), no token",
+            "ios",
+            None,
+            "agent `iOS/swift` and its service are allowed",
+            otlp,
+            "--as-ios",
+        )
+    return [
+        _row(server, client, service, told, Bounds.exactly(0 if refusal else told.sent), refusal, why)
+        for client, service, told, refusal, why in ran
+    ]
+
+
+def pages() -> list[Row]:
+    """The RUM agent in Chromium: from services that are allowed, and from one that is not."""
+    clients = {
+        "rum-v3": "rum-js v3, allowed service",
+        "rum-v2": "rum-js v2, allowed service",
+        "rum-stranger": "rum-js v3, other service",
+    }
+    if reason := browser.missing():
+        return [Row.skip(client, reason) for client in clients.values()]
+    opened = [
+        browser.Page(service, 2 if service == "rum-v2" else 3, 4, central_config=True) for service in clients
+    ]
+    with Server(configuration(tokens=[TOKEN], services=["rum-v3", "rum-v2"])) as server:
+        visits = browser.visit(server.url, opened)
+    rows = []
+    for (service, client), visit in zip(clients.items(), visits, strict=True):
+        allowed = service != "rum-stranger"
+        config = 200 if allowed else FORBIDDEN
+        if visit.config_statuses != [config]:
+            visit.told.wrong.append(
+                f"central configuration answered {visit.config_statuses}, expected was [{config}]"
+            )
+        accepted, refusal = (visit.told.sent, None) if allowed else (0, FORBIDDEN)
+        why = "the service is among allow_service" if allowed else "the service is not among allow_service"
+        rows.append(_row(server, client, service, visit.told, Bounds.exactly(accepted), refusal, why))
+    return rows
+
+
+def throttling() -> list[Row]:
+    """A flood from 200 addresses behind a trusted proxy; meanwhile a client with the token; and a page that sends too much."""
+    crowd = senders(FLOOD_ADDRESSES - 20, 20, NARROW)
+    services = ["flood", "rum-busy"]
+    with (
+        Server(configuration(tokens=[TOKEN], services=services, limit=NARROW)) as server,
+        ThreadPoolExecutor() as pool,
+    ):
+        beside = pool.submit(_program, "python_agent", server.url, "agent-beside", "--token", TOKEN)
+        flood(server.url, "flood", crowd, FLOOD_REQUESTS, FLOOD_EVENTS)
+        busy = _busy_page(server)
+    told = _total(crowd)
+    low = len(crowd) * _events_of(NARROW.burst)
+    high = sum(_events_of(NARROW.most(sender.last - sender.first)) for sender in crowd)
+    why = "each address has its burst, and what is refilled while it sends"
+    if len(server.clients("flood")) != len(crowd):
+        told.wrong.append(
+            f"{len(crowd)} addresses sent, the output knows {len(server.clients('flood'))} clients"
+        )
+    agent = beside.result()
+    return [
+        _row(server, f"flood, {len(crowd)} addresses", "flood", told, Bounds(low, high), LIMITED, why),
+        _row(server, "elastic-apm, token, meanwhile", "agent-beside", agent, Bounds.exactly(agent.sent), None,
+             "only anonymous clients are limited"),
+        busy(),
+    ]  # fmt: skip
+
+
+def _busy_page(server: Server) -> Callable[[], Row]:
+    client, transactions = "rum-js v3, busy page", 100
+    if reason := browser.missing():
+        return lambda: Row.skip(client, reason)
+    begun = time.monotonic()
+    [visit] = browser.visit(server.url, [browser.Page("rum-busy", 3, transactions)])
+    elapsed = time.monotonic() - begun
+    # Batches are of 10 events, as in APM Server: what fits beside the request's own charge is surely taken.
+    surely = (NARROW.burst - REQUEST_COST) // 10 * 10
+    bounds = Bounds(surely, NARROW.most(elapsed) - REQUEST_COST)
+    why = "the stream is cut where the burst ends, and keeps what was accepted before"
+    return lambda: _row(server, client, "rum-busy", visit.told, bounds, LIMITED, why)
+
+
+def crowding() -> list[Row]:
+    """More addresses than counters: the total stays within SPEC P1, and newcomers get no fresh burst (P4)."""
+    residents, strangers = (group := senders(FLOOD_ADDRESSES, 0, None))[:COUNTERS], group[COUNTERS:]
+    requests = NARROW.burst // (REQUEST_COST + FLOOD_EVENTS)
+    services = ["residents", "strangers"]
+    config = configuration(tokens=[TOKEN], services=services, limit=NARROW, ip_limit=COUNTERS)
+    with Server(config) as server:
+        begun = time.monotonic()
+        flood(server.url, "residents", residents, requests, FLOOD_EVENTS)
+        flood(server.url, "strangers", strangers, 4, FLOOD_EVENTS)
+        elapsed = time.monotonic() - begun
+    first, rest = _total(residents), _total(strangers)
+    most = COUNTERS * NARROW.most(elapsed) * FLOOD_EVENTS // (REQUEST_COST + FLOOD_EVENTS)
+    return [
+        _row(server, f"{COUNTERS} addresses, {COUNTERS} counters", "residents", first, Bounds.exactly(first.sent), LIMITED,
+             "each has a counter, and sends its burst"),
+        _row(server, f"{len(strangers)} more, no counter left", "strangers", rest, Bounds(0, most - first.accepted),
+             LIMITED, "a newcomer inherits a counter as it is: all together stay below ip_limit x (burst + limit x time)"),
+    ]  # fmt: skip
+
+
+def rotation() -> list[Row]:
+    """The token is rotated under load; the first change is told by SIGHUP, the second is found by watching the file."""
+    services = {"old": "rotation-old", "new": "rotation-new", "neither": "rotation-neither"}
+    with Server(configuration(tokens=["old"])) as server:
+        with Load(server.url, services) as load:
+            time.sleep(0.5)
+            steps = Rotation(
+                load, server.config_file, lambda tokens: configuration(tokens=tokens), frozenset({"old"})
+            )
+            steps.step(["old", "new"], watch=("new", 202), signal=server.hang_up)
+            steps.step(["new"], watch=("old", 401))
+        server.complaints += load.failures
+    names = {
+        "old": "rotation: old token",
+        "new": "rotation: new token",
+        "neither": "rotation: neither token",
+    }
+    why = "each request is judged by a configuration that was in force while it was under way"
+    return [
+        _row(server, names[token], service, steps.outcome(token), steps.bounds(token), UNAUTHENTICATED, why)
+        for token, service in services.items()
+    ]
+
+
+SCENES: dict[str, Callable[[], list[Row]]] = {
+    "agents with and without credentials": agents,
+    "pages in Chromium": pages,
+    "a flood behind a trusted proxy": throttling,
+    "more clients than counters": crowding,
+    "a rotation of the token under load": rotation,
+}
+
+
+def _row(
+    server: Server, client: str, service: str, told: Outcome, accepted: Bounds, refusal: int | None, why: str
+) -> Row:
+    told.wrong += server.complaints
+    return Row(client, Expected(accepted, refusal, why), told, written=server.written()[service])
+
+
+def _program(name: str, server: str, service: str, *options: str) -> Outcome:
+    """Runs one client as a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        f"e2e.clients.{name}",
+        "--server",
+        server,
+        "--service",
+        service,
+        *options,
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if run.returncode:
+        raise RuntimeError(f"the client {name} failed:\n{run.stderr[-2000:]}")
+    return Outcome.from_json(json.loads(run.stdout))
+
+
+def _events_of(charge: int) -> int:
+    """How many events a client is surely given for `charge`: whole requests, each charged for itself and for its events."""
+    return charge // (REQUEST_COST + FLOOD_EVENTS) * FLOOD_EVENTS
+
+
+def _total(crowd: Sequence[Sender]) -> Outcome:
+    total = Outcome()
+    for sender in crowd:
+        total.merge(sender.outcome)
+    return total
