@@ -57,10 +57,7 @@ def chromium() -> str | None:
 
 def visit(server: str, pages: Sequence[Page]) -> list[Visit]:
     """Opens the pages one after the other, each in a browser context of its own."""
-    asked = [
-        {"service": p.service, "api": p.api, "transactions": p.transactions, "config": p.central_config}
-        for p in pages
-    ]
+    asked = [{"service": p.service, "api": p.api, "transactions": p.transactions, "config": p.central_config} for p in pages]
     order = json.dumps({"ingestor": server, "pages": asked, "executable": chromium()})
     command = ["node", str(FOLDER / "drive.mjs"), order]
     run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
@@ -74,9 +71,7 @@ def _visit(page: Page, seen: dict[str, Any]) -> Visit:
     for request in seen["requests"]:
         if request["error"]:
             # What the page may not read it can't be told: an answer without its CORS headers looks like this.
-            result.told.wrong.append(
-                f"the page could not read the answer of {request['path']}: {request['error']}"
-            )
+            result.told.wrong.append(f"the page could not read the answer of {request['path']}: {request['error']}")
         elif request["path"].startswith("/intake/"):
             result.requests += 1
             result.told.add(request["events"], _accepted(request), request["status"])
@@ -84,9 +79,7 @@ def _visit(page: Page, seen: dict[str, Any]) -> Visit:
             result.config_statuses.append(request["status"])
     made = sum(request["transactions"] for request in seen["requests"])
     if made != page.transactions + 1:
-        result.told.wrong.append(
-            f"the page made {page.transactions + 1} transactions, its agent sent {made}: {seen}"
-        )
+        result.told.wrong.append(f"the page made {page.transactions + 1} transactions, its agent sent {made}: {seen}")
     return result
 
 

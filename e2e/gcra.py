@@ -46,9 +46,7 @@ class Observer:
         """A batch was refused: possible only if it doesn't conform for the largest TAT, seen as early as it can be."""
         cost = events * self._interval
         excess = max(self._high, sent) + cost - (sent + wait + self._tolerance)
-        return (
-            f"{events} more were refused although they had fit for {-excess:.3f} s" if excess <= 0 else None
-        )
+        return f"{events} more were refused although they had fit for {-excess:.3f} s" if excess <= 0 else None
 
     def perhaps_charged(self, events: int, answered: float) -> None:
         """Events were charged, or not: the client can't know."""

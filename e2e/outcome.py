@@ -109,20 +109,14 @@ class Row:
         if not outcome.sent:
             found.append("the client sent nothing")
         if outcome.accepted not in expected.accepted:
-            found.append(
-                f"{outcome.accepted} events were accepted, {expected.accepted} were expected: {expected.why}"
-            )
+            found.append(f"{outcome.accepted} events were accepted, {expected.accepted} were expected: {expected.why}")
         for status, events in outcome.refused.items():
             if status != expected.refusal:
-                found.append(
-                    f"{events} events were refused with {status}, which nothing in SPEC explains here"
-                )
+                found.append(f"{events} events were refused with {status}, which nothing in SPEC explains here")
         if outcome.sent != outcome.accepted + outcome.refused.total():
             found.append("the client can't account for every event that it sent")
         if self.written != outcome.accepted:
-            found.append(
-                f"the client was told that {outcome.accepted} events were accepted, the output holds {self.written}"
-            )
+            found.append(f"the client was told that {outcome.accepted} events were accepted, the output holds {self.written}")
         return found
 
 
@@ -133,7 +127,7 @@ def table(rows: Iterable[Row]) -> str:
     lines = [heads, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     drawn = [
-        "  ".join(_align(cell, width, column) for column, (cell, width) in enumerate(zip(line, widths)))
+        "  ".join(_align(cell, width, column) for column, (cell, width) in enumerate(zip(line, widths, strict=True)))
         for line in lines
     ]
     drawn.insert(1, "  ".join("-" * width for width in widths))

@@ -1,4 +1,4 @@
-"""The scenario of `make demo` and of the end-to-end test: four ingestors, their clients, and what SPEC says of each client.
+"""The scenario of `make demo` and of the end-to-end test: an ingestor a scene, its clients, and what SPEC says of each client.
 
 Every function starts a server, lets its clients at it, stops it and returns one row a client. Every client has a service name of
 its own, so that what it was told was accepted can be compared with what the server wrote.
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from e2e import browser
 from e2e.clients.flood import REQUEST_COST, Sender, flood, senders
@@ -48,51 +49,40 @@ def configuration(
     return json.dumps({"apm-server": server, "tollbar": tollbar}, indent=2) + "\n"
 
 
+@dataclass(frozen=True)
+class Program:
+    """A client that runs as a process of its own. Refused with `refusal`, or accepted in full."""
+
+    client: str
+    service: str
+    name: str
+    options: tuple[str, ...]
+    refusal: int | None
+    why: str
+
+
+WITH_TOKEN, WITH_WRONG_TOKEN = ("--token", TOKEN), ("--token", "not-" + TOKEN)
+UNRESTRICTED, NO_FALLBACK = "a secret token is unrestricted", "a wrong token never falls back to anonymous"
+PROGRAMS = [
+    Program("elastic-apm, token", "apm-token", "python_agent", WITH_TOKEN, None, UNRESTRICTED),
+    Program("elastic-apm, wrong token", "apm-wrong", "python_agent", WITH_WRONG_TOKEN, UNAUTHENTICATED, NO_FALLBACK),
+    Program("elastic-apm, no token", "apm-none", "python_agent", (), FORBIDDEN, "`python` is not in allow_agent"),
+    Program("OpenTelemetry, token", "otel-token", "otlp", WITH_TOKEN, None, UNRESTRICTED),
+    Program("OpenTelemetry, no token", "otel-none", "otlp", (), FORBIDDEN, "`opentelemetry/python` is not in allow_agent"),
+    Program("iOS resource (OTLP), no token", "ios-none", "otlp", ("--as-ios",), None, "agent and service are allowed"),
+]
+
+
 def agents() -> list[Row]:
     """The Python agent and an OpenTelemetry SDK, with the token, with a wrong one and with none."""
-    ran: list[tuple[str, str, Outcome, int | None, str]] = []
-
-    def run(client: str, service: str, refusal: int | None, why: str, program: str, *options: str) -> None:
-        ran.append((client, service, _program(program, server.url, service, *options), refusal, why))
-
-    with Server(
-        configuration(tokens=[TOKEN], services=["agent-anonymous", "otel-anonymous", "ios"])
-    ) as server:
-        agent, otlp = "python_agent", "otlp"
-        run("elastic-apm, token", "agent-token", None, "a secret token is unrestricted", agent, "--token", TOKEN,
-            "--central-config")  # fmt: skip
-        run("elastic-apm, wrong token", "agent-wrong", UNAUTHENTICATED, "a wrong token never falls back to anonymous",
-            agent, "--token", "not-" + TOKEN, "--central-config")  # fmt: skip
-        run(
-            "elastic-apm, no token",
-            "agent-anonymous",
-            FORBIDDEN,
-            "agent `python` is not among allow_agent",
-            agent,
-        )
-        run(
-            "OpenTelemetry, token",
-            "otel-token",
-            None,
-            "a secret token is unrestricted",
-            otlp,
-            "--token",
-            TOKEN,
-        )
-        run("OpenTelemetry, no token", "otel-anonymous", FORBIDDEN,
-            "agent `opentelemetry/python` is not among allow_agent", otlp)  # fmt: skip
-        run(
-            "iOS agent (OTLP), no token",
-            "ios",
-            None,
-            "agent `iOS/swift` and its service are allowed",
-            otlp,
-            "--as-ios",
-        )
-    return [
-        _row(server, client, service, told, Bounds.exactly(0 if refusal else told.sent), refusal, why)
-        for client, service, told, refusal, why in ran
-    ]
+    anonymous = [program.service for program in PROGRAMS if program.service.endswith("-none")]
+    with Server(configuration(tokens=[TOKEN], services=anonymous)) as server:
+        told = [_run(program.name, server.url, program.service, *program.options) for program in PROGRAMS]
+    rows = []
+    for program, outcome in zip(PROGRAMS, told, strict=True):
+        accepted = Bounds.exactly(0 if program.refusal else outcome.sent)
+        rows.append(_row(server, program.client, program.service, outcome, accepted, program.refusal, program.why))
+    return rows
 
 
 def pages() -> list[Row]:
@@ -104,9 +94,7 @@ def pages() -> list[Row]:
     }
     if reason := browser.missing():
         return [Row.skip(client, reason) for client in clients.values()]
-    opened = [
-        browser.Page(service, 2 if service == "rum-v2" else 3, 4, central_config=True) for service in clients
-    ]
+    opened = [browser.Page(service, 2 if service == "rum-v2" else 3, 4, central_config=True) for service in clients]
     with Server(configuration(tokens=[TOKEN], services=["rum-v3", "rum-v2"])) as server:
         visits = browser.visit(server.url, opened)
     rows = []
@@ -114,9 +102,7 @@ def pages() -> list[Row]:
         allowed = service != "rum-stranger"
         config = 200 if allowed else FORBIDDEN
         if visit.config_statuses != [config]:
-            visit.told.wrong.append(
-                f"central configuration answered {visit.config_statuses}, expected was [{config}]"
-            )
+            visit.told.wrong.append(f"central configuration answered {visit.config_statuses}, expected was [{config}]")
         accepted, refusal = (visit.told.sent, None) if allowed else (0, FORBIDDEN)
         why = "the service is among allow_service" if allowed else "the service is not among allow_service"
         rows.append(_row(server, client, service, visit.told, Bounds.exactly(accepted), refusal, why))
@@ -131,7 +117,7 @@ def throttling() -> list[Row]:
         Server(configuration(tokens=[TOKEN], services=services, limit=NARROW)) as server,
         ThreadPoolExecutor() as pool,
     ):
-        beside = pool.submit(_program, "python_agent", server.url, "agent-beside", "--token", TOKEN)
+        beside = pool.submit(_run, "python_agent", server.url, "agent-beside", *WITH_TOKEN)
         flood(server.url, "flood", crowd, FLOOD_REQUESTS, FLOOD_EVENTS)
         busy = _busy_page(server)
     told = _total(crowd)
@@ -139,16 +125,21 @@ def throttling() -> list[Row]:
     high = sum(_events_of(NARROW.most(sender.last - sender.first)) for sender in crowd)
     why = "each address has its burst, and what is refilled while it sends"
     if len(server.clients("flood")) != len(crowd):
-        told.wrong.append(
-            f"{len(crowd)} addresses sent, the output knows {len(server.clients('flood'))} clients"
-        )
+        told.wrong.append(f"{len(crowd)} addresses sent, the output knows {len(server.clients('flood'))} clients")
     agent = beside.result()
     return [
         _row(server, f"flood, {len(crowd)} addresses", "flood", told, Bounds(low, high), LIMITED, why),
-        _row(server, "elastic-apm, token, meanwhile", "agent-beside", agent, Bounds.exactly(agent.sent), None,
-             "only anonymous clients are limited"),
+        _row(
+            server,
+            "elastic-apm, token, meanwhile",
+            "agent-beside",
+            agent,
+            Bounds.exactly(agent.sent),
+            None,
+            "only anonymous clients are limited",
+        ),
         busy(),
-    ]  # fmt: skip
+    ]
 
 
 def _busy_page(server: Server) -> Callable[[], Row]:
@@ -179,11 +170,25 @@ def crowding() -> list[Row]:
     first, rest = _total(residents), _total(strangers)
     most = COUNTERS * NARROW.most(elapsed) * FLOOD_EVENTS // (REQUEST_COST + FLOOD_EVENTS)
     return [
-        _row(server, f"{COUNTERS} addresses, {COUNTERS} counters", "residents", first, Bounds.exactly(first.sent), LIMITED,
-             "each has a counter, and sends its burst"),
-        _row(server, f"{len(strangers)} more, no counter left", "strangers", rest, Bounds(0, most - first.accepted),
-             LIMITED, "a newcomer inherits a counter as it is: all together stay below ip_limit x (burst + limit x time)"),
-    ]  # fmt: skip
+        _row(
+            server,
+            f"{COUNTERS} addresses, {COUNTERS} counters",
+            "residents",
+            first,
+            Bounds.exactly(first.sent),
+            LIMITED,
+            "each has a counter, and sends its burst",
+        ),
+        _row(
+            server,
+            f"{len(strangers)} more, no counter left",
+            "strangers",
+            rest,
+            Bounds(0, most - first.accepted),
+            LIMITED,
+            "a newcomer inherits a counter as it is: all together stay below ip_limit x (burst + limit x time)",
+        ),
+    ]
 
 
 def rotation() -> list[Row]:
@@ -192,9 +197,7 @@ def rotation() -> list[Row]:
     with Server(configuration(tokens=["old"])) as server:
         with Load(server.url, services) as load:
             time.sleep(0.5)
-            steps = Rotation(
-                load, server.config_file, lambda tokens: configuration(tokens=tokens), frozenset({"old"})
-            )
+            steps = Rotation(load, server.config_file, lambda tokens: configuration(tokens=tokens), frozenset({"old"}))
             steps.step(["old", "new"], watch=("new", 202), signal=server.hang_up)
             steps.step(["new"], watch=("old", 401))
         server.complaints += load.failures
@@ -219,14 +222,12 @@ SCENES: dict[str, Callable[[], list[Row]]] = {
 }
 
 
-def _row(
-    server: Server, client: str, service: str, told: Outcome, accepted: Bounds, refusal: int | None, why: str
-) -> Row:
+def _row(server: Server, client: str, service: str, told: Outcome, accepted: Bounds, refusal: int | None, why: str) -> Row:
     told.wrong += server.complaints
     return Row(client, Expected(accepted, refusal, why), told, written=server.written()[service])
 
 
-def _program(name: str, server: str, service: str, *options: str) -> Outcome:
+def _run(name: str, server: str, service: str, *options: str) -> Outcome:
     """Runs one client as a process of its own."""
     command = [
         sys.executable,

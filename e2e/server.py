@@ -50,9 +50,7 @@ class Server:
         ]
         with self._log.open("wb") as log:
             command = [sys.executable, "-m", "tollbar.intake", *options]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._await_start()
         except BaseException:
@@ -102,9 +100,7 @@ class Server:
         deadline = time.monotonic() + START_PATIENCE
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise RuntimeError(
-                    f"the server ended with code {self._process.returncode} at its start:\n{self.log()}"
-                )
+                raise RuntimeError(f"the server ended with code {self._process.returncode} at its start:\n{self.log()}")
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=1)
             try:
                 connection.request("GET", "/")

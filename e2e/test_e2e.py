@@ -40,9 +40,7 @@ def test_a_row_is_wrong_if_anything_differs() -> None:
     assert _row(Outcome(10, 2, Counter({429: 8})), 2, rest_limited).problems, "too little accepted"
     assert _row(Outcome(10, 4, Counter({403: 6})), 4, rest_limited).problems, "another status"
     assert _row(Outcome(10, 4, Counter({429: 5})), 4, rest_limited).problems, "an event is unaccounted for"
-    assert _row(Outcome(10, 4, Counter({429: 6})), 3, rest_limited).problems, (
-        "an accepted event was not written"
-    )
+    assert _row(Outcome(10, 4, Counter({429: 6})), 3, rest_limited).problems, "an accepted event was not written"
     assert _row(Outcome(), 0, Expected(Bounds.exactly(0), None, "")).problems, "nothing was sent"
 
 
@@ -53,9 +51,7 @@ def test_the_observer_of_a_counter_tells_too_much_from_too_little() -> None:
     observer = Observer(Limit(rate=2, burst=4))
     assert observer.admitted(4, 0.0, 0.1) is None
     assert observer.refused(1, 0.1, 0.2) is None
-    assert observer.refused(1, 0.7, 0.8), (
-        "one event is refilled after 0.5 s, counted from 0.1 s at the latest"
-    )
+    assert observer.refused(1, 0.7, 0.8), "one event is refilled after 0.5 s, counted from 0.1 s at the latest"
     assert observer.admitted(1, 0.7, 0.8) is None
     assert observer.refused(1, 0.9, 1.0, wait=1.0), "it fits within the wait"
     assert observer.refused(5, 9.0, 9.1) is None, "more than the burst never fits"

@@ -71,16 +71,11 @@ def _within(network: int, turn: int) -> str:
     return f"2001:db8:0:{network:x}::{turn + 1:x}"
 
 
-def flood(
-    server: str, service: str, crowd: Sequence[Sender], requests: int, events: int, threads: int = THREADS
-) -> None:
+def flood(server: str, service: str, crowd: Sequence[Sender], requests: int, events: int, threads: int = THREADS) -> None:
     """Lets every sender send `requests` requests of `events` events each."""
     shares = [crowd[start::threads] for start in range(min(threads, len(crowd)))]
     failures: list[str] = []
-    workers = [
-        threading.Thread(target=_work, args=(server, service, share, requests, events, failures))
-        for share in shares
-    ]
+    workers = [threading.Thread(target=_work, args=(server, service, share, requests, events, failures)) for share in shares]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -89,9 +84,7 @@ def flood(
         raise RuntimeError("; ".join(failures[:3]))
 
 
-def _work(
-    server: str, service: str, share: Sequence[Sender], requests: int, events: int, failures: list[str]
-) -> None:
+def _work(server: str, service: str, share: Sequence[Sender], requests: int, events: int, failures: list[str]) -> None:
     try:
         connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
         body = _body(service, events)
@@ -106,16 +99,11 @@ def _work(
 def _body(service: str, events: int) -> bytes:
     metadata = {"metadata": {"service": {"name": service, "agent": {"name": "rum-js", "version": "5.17.5"}}}}
     transaction = {"name": "flood", "type": "custom", "duration": 1, "span_count": {"started": 0}}
-    lines = [
-        {"transaction": {"id": f"{n:016x}", "trace_id": f"{n + 1:032x}", **transaction}}
-        for n in range(events)
-    ]
+    lines = [{"transaction": {"id": f"{n:016x}", "trace_id": f"{n + 1:032x}", **transaction}} for n in range(events)]
     return "".join(json.dumps(line) + "\n" for line in [metadata, *lines]).encode()
 
 
-def _send(
-    connection: http.client.HTTPConnection, sender: Sender, turn: int, events: int, body: bytes
-) -> None:
+def _send(connection: http.client.HTTPConnection, sender: Sender, turn: int, events: int, body: bytes) -> None:
     forged = f"192.0.2.{turn % 254 + 1}"
     headers = {"Content-Type": "application/x-ndjson", "X-Forwarded-For": f"{forged}, {sender.address(turn)}"}
     sent = time.monotonic()

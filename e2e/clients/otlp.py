@@ -42,16 +42,12 @@ def run(server: str, service: str, token: str | None, spans: int, as_ios: bool) 
     session.trust_env = False  # no proxy of the environment's stands between
     session.hooks["response"].append(listen)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    exporter = OTLPSpanExporter(
-        f"{server}/v1/traces", headers=headers, compression=Compression.Gzip, session=session, timeout=10
-    )
+    exporter = OTLPSpanExporter(f"{server}/v1/traces", headers=headers, compression=Compression.Gzip, session=session, timeout=10)
     resource = Resource.create({"service.name": service})
     if as_ios:
         resource = resource.merge(Resource({"telemetry.sdk.name": "iOS", "telemetry.sdk.language": "swift"}))
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(
-        BatchSpanProcessor(exporter, max_queue_size=spans + 1, max_export_batch_size=spans + 1)
-    )
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=spans + 1, max_export_batch_size=spans + 1))
     tracer = provider.get_tracer("demo")
     for number in range(spans):
         tracer.start_span(f"demo {number}").end()
@@ -61,9 +57,7 @@ def run(server: str, service: str, token: str | None, spans: int, as_ios: bool) 
 
 def main() -> None:
     """Command line: see the top of the file."""
-    parser = argparse.ArgumentParser(
-        description="Exports spans with the OpenTelemetry SDK and prints what it was told."
-    )
+    parser = argparse.ArgumentParser(description="Exports spans with the OpenTelemetry SDK and prints what it was told.")
     parser.add_argument("--server", required=True)
     parser.add_argument("--service", required=True)
     parser.add_argument("--token")

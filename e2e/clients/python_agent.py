@@ -4,7 +4,7 @@ Run as a process of its own, so that every agent starts fresh; prints its `Outco
 
     python -m e2e.clients.python_agent --server http://127.0.0.1:8200 --service shop --token secret --transactions 60
 
-What the agent does on the wire (6.26): `GET /` for the server's version and, if central configuration is on,
+What the agent does on the wire (6.26): `GET /` for the server's version and, unless central configuration is off,
 `POST /config/v1/agents`, then one `POST /intake/v2/events` a flush, gzip, `application/x-ndjson`, with a Content-Length. A flush
 that the application asks for adds `?flushed=true`. Agent name in the metadata: `python`. After a second failure in a row it
 drops what it collects without asking the server, so a refused agent is given two flushes at most.
@@ -35,9 +35,7 @@ class CountingTransport(Transport):
         super().__init__(*args, **kwargs)
         self.told = Outcome()
 
-    def send(
-        self, data: Any, forced_flush: bool = False, custom_url: Any = None, custom_headers: Any = None
-    ) -> Any:
+    def send(self, data: Any, forced_flush: bool = False, custom_url: Any = None, custom_headers: Any = None) -> Any:
         """Sends one buffer and counts its events as accepted or refused; nothing else is changed."""
         events = len(gzip.decompress(bytes(data)).splitlines()) - 1 if data else 0
         try:
@@ -90,14 +88,12 @@ def run(server: str, service: str, token: str | None, transactions: int, central
 
 def main() -> None:
     """Command line: see the top of the file."""
-    parser = argparse.ArgumentParser(
-        description="Sends events with the elastic-apm agent and prints what it was told."
-    )
+    parser = argparse.ArgumentParser(description="Sends events with the elastic-apm agent and prints what it was told.")
     parser.add_argument("--server", required=True)
     parser.add_argument("--service", required=True)
     parser.add_argument("--token")
     parser.add_argument("--transactions", type=int, default=60)
-    parser.add_argument("--central-config", action="store_true")
+    parser.add_argument("--no-central-config", dest="central_config", action="store_false")
     options = parser.parse_args()
     told = run(options.server, options.service, options.token, options.transactions, options.central_config)
     print(json.dumps(told.as_json()))

@@ -5,7 +5,8 @@ What must hold, whatever the moment at which the server takes a new configuratio
 - a token that is valid neither before nor after is never accepted;
 - in between, a token that a change makes valid (or invalid) may get either answer, and no answer but 202 and 401.
 
-A change begins when the new file is put in place, and has surely been taken once a request that was sent later got the new answer.
+A change begins when the new file is put in place, and has surely been taken once a request that was sent later got the new
+answer.
 """
 
 from __future__ import annotations
@@ -65,9 +66,7 @@ class Load:
         self._stopped = threading.Event()
         self.failures: list[str] = []
         self.answers: list[Answer] = []
-        self._workers = [
-            threading.Thread(target=self._work, args=pair) for pair in services.items() for _ in range(2)
-        ]
+        self._workers = [threading.Thread(target=self._work, args=pair) for pair in services.items() for _ in range(2)]
 
     def __enter__(self) -> Self:
         for worker in self._workers:
@@ -135,9 +134,7 @@ class Rotation:
     valid: frozenset[str]
     changes: list[Change] = field(default_factory=list)
 
-    def step(
-        self, valid: Sequence[str], watch: tuple[str, int], signal: Callable[[], None] | None = None
-    ) -> None:
+    def step(self, valid: Sequence[str], watch: tuple[str, int], signal: Callable[[], None] | None = None) -> None:
         """Puts a file with the tokens `valid` in place, signals if asked to, and waits until `watch` (token, status) is seen."""
         new = self.file.with_suffix(".new")
         new.write_text(self.render(valid))
@@ -164,9 +161,7 @@ class Rotation:
     def bounds(self, token: str) -> Bounds:
         """How many events SPEC lets these clients have: those that must be accepted, and those that may be."""
         allowed = [permitted(answer, self.changes) for answer in self._answers(token)]
-        return Bounds(
-            EVENTS * sum(statuses == {202} for statuses in allowed), EVENTS * sum(202 in s for s in allowed)
-        )
+        return Bounds(EVENTS * sum(statuses == {202} for statuses in allowed), EVENTS * sum(202 in s for s in allowed))
 
     def _answers(self, token: str) -> Iterator[Answer]:
         return (answer for answer in self.load.answers if answer.token == token)
