@@ -13,6 +13,9 @@ from dataclasses import dataclass
 MAX_WAIT = 1.0
 """How long a batch may wait for room before it is refused (SPEC section 2)."""
 
+CLOCKS_DIFFER = 0.005
+"""Seconds by which the server's clock may drift from ours within a run: it may read another counter of the machine."""
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -22,8 +25,12 @@ class Limit:
     burst: int
 
     def most(self, elapsed: float) -> int:
-        """The most events that one counter admits within `elapsed` seconds, those that may still be waiting included."""
-        return int(self.burst + self.rate * (elapsed + MAX_WAIT))
+        """The most events that one counter admits within `elapsed` seconds. Whoever had to wait was answered after it."""
+        return int(self.burst + self.rate * (elapsed + CLOCKS_DIFFER))
+
+    def refilled(self, elapsed: float) -> int:
+        """The fewest events that there is room for after `elapsed` seconds in which nothing was charged."""
+        return min(self.burst, int(self.rate * max(0.0, elapsed - CLOCKS_DIFFER)))
 
 
 class Observer:
@@ -37,7 +44,7 @@ class Observer:
     def admitted(self, events: int, sent: float, answered: float, wait: float = 0.0) -> str | None:
         """A batch was admitted: possible only if it conforms for the smallest TAT, seen as late as it can be."""
         cost = events * self._interval
-        excess = max(self._low, sent) + cost - (answered + wait + self._tolerance)
+        excess = max(self._low, sent) + cost - (answered + wait + self._tolerance) - CLOCKS_DIFFER
         self._low = max(self._low, sent) + cost
         self._high = max(self._high, answered) + cost
         return f"{events} more were admitted {excess:.3f} s too early" if excess > 0 else None
@@ -45,8 +52,12 @@ class Observer:
     def refused(self, events: int, sent: float, answered: float, wait: float = 0.0) -> str | None:
         """A batch was refused: possible only if it doesn't conform for the largest TAT, seen as early as it can be."""
         cost = events * self._interval
-        excess = max(self._high, sent) + cost - (sent + wait + self._tolerance)
+        excess = max(self._high, sent) + cost - (sent + wait + self._tolerance) + CLOCKS_DIFFER
         return f"{events} more were refused although they had fit for {-excess:.3f} s" if excess <= 0 else None
+
+    def room_within(self, wait: float) -> int:
+        """How many events surely get room by a wait of so many seconds."""
+        return int(wait / self._interval)
 
     def perhaps_charged(self, events: int, answered: float) -> None:
         """Events were charged, or not: the client can't know."""

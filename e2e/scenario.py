@@ -26,6 +26,10 @@ NARROW = Limit(rate=2, burst=30)
 """Narrow enough that a single page runs into it, slow enough that little is refilled while the demo runs."""
 
 FLOOD_ADDRESSES, FLOOD_REQUESTS, FLOOD_EVENTS = 200, 10, 5
+SECOND_REQUESTS = 8
+"""The flood's second wave: requests of one event, so that the refilled room is measured to within one event."""
+PAUSE = 4.0
+"""Seconds between the waves, in which every address gets room for some more."""
 COUNTERS = 16
 """Up to this many counters every one is a candidate of every key (SPEC P2), so the first comers surely get one each."""
 
@@ -110,7 +114,7 @@ def pages() -> list[Row]:
 
 
 def throttling() -> list[Row]:
-    """A flood from 200 addresses behind a trusted proxy; meanwhile a client with the token; and a page that sends too much."""
+    """A flood in two waves from 200 addresses behind a trusted proxy; beside it a token; between them a busy page."""
     crowd = senders(FLOOD_ADDRESSES - 20, 20, NARROW)
     services = ["flood", "rum-busy"]
     with (
@@ -120,10 +124,17 @@ def throttling() -> list[Row]:
         beside = pool.submit(_run, "python_agent", server.url, "agent-beside", *WITH_TOKEN)
         flood(server.url, "flood", crowd, FLOOD_REQUESTS, FLOOD_EVENTS)
         busy = _busy_page(server)
+        time.sleep(max(0.0, max(sender.last for sender in crowd) + PAUSE - time.monotonic()))
+        resumed = time.monotonic()
+        pauses = [resumed - sender.last for sender in crowd]
+        flood(server.url, "flood", crowd, SECOND_REQUESTS, 1)
     told = _total(crowd)
-    low = len(crowd) * _events_of(NARROW.burst)
-    high = sum(_events_of(NARROW.most(sender.last - sender.first)) for sender in crowd)
-    why = "each address has its burst, and what is refilled while it sends"
+    low = sum(
+        _surely(NARROW.burst, FLOOD_REQUESTS, FLOOD_EVENTS) + _surely(NARROW.refilled(pause), SECOND_REQUESTS, 1)
+        for pause in pauses
+    )
+    high = sum(_at_most(NARROW.most(sender.last - sender.first)) for sender in crowd)
+    why = "each address has its burst, and what is refilled until it has sent its last"
     if len(server.clients("flood")) != len(crowd):
         told.wrong.append(f"{len(crowd)} addresses sent, the output knows {len(server.clients('flood'))} clients")
     agent = beside.result()
@@ -168,7 +179,7 @@ def crowding() -> list[Row]:
         flood(server.url, "strangers", strangers, 4, FLOOD_EVENTS)
         elapsed = time.monotonic() - begun
     first, rest = _total(residents), _total(strangers)
-    most = COUNTERS * NARROW.most(elapsed) * FLOOD_EVENTS // (REQUEST_COST + FLOOD_EVENTS)
+    most = _at_most(COUNTERS * NARROW.most(elapsed))
     return [
         _row(
             server,
@@ -245,9 +256,14 @@ def _run(name: str, server: str, service: str, *options: str) -> Outcome:
     return Outcome.from_json(json.loads(run.stdout))
 
 
-def _events_of(charge: int) -> int:
-    """How many events a client is surely given for `charge`: whole requests, each charged for itself and for its events."""
-    return charge // (REQUEST_COST + FLOOD_EVENTS) * FLOOD_EVENTS
+def _surely(room: int, requests: int, events: int) -> int:
+    """How many events of the flood are accepted at least: whole requests, each charged for itself and for its events."""
+    return min(requests, room // (REQUEST_COST + events)) * events
+
+
+def _at_most(room: int) -> int:
+    """How many events of the flood fit at most: no request brings more events per charge than a whole one."""
+    return room * FLOOD_EVENTS // (REQUEST_COST + FLOOD_EVENTS)
 
 
 def _total(crowd: Sequence[Sender]) -> Outcome:

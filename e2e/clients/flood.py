@@ -49,8 +49,10 @@ class Sender:
         if accepted == events:
             # The answer to a batch that had to wait for room comes after the wait: then it conforms.
             return observer.admitted(REQUEST_COST + events, sent, answered)
-        # Either the request itself was refused, or it was charged and then its batch did not fit, not even after the wait.
         request = observer.refused(REQUEST_COST, sent, answered)
+        if observer.room_within(MAX_WAIT) >= events:
+            return request  # its batch would have found room while it waited, so the request itself was refused
+        # Either the request itself was refused, or it was charged and its batch didn't fit, not even after the wait.
         batch = observer.refused(REQUEST_COST + events, sent, answered, wait=MAX_WAIT)
         observer.perhaps_charged(REQUEST_COST, answered)
         return batch if request and batch else None
