@@ -35,13 +35,18 @@ COUNTERS = 16
 
 
 def configuration(
-    *, tokens: Sequence[str], services: Sequence[str] = (), limit: Limit | None = None, ip_limit: int = 1000
+    *,
+    tokens: Sequence[str],
+    agents: Sequence[str] = ("rum-js", "js-base", "iOS/swift"),
+    services: Sequence[str] = (),
+    limit: Limit | None = None,
+    ip_limit: int = 1000,
 ) -> str:
     """A configuration file as a user of the ingestor writes it; without `limit`, the defaults."""
     rate_limit = {"ip_limit": ip_limit, **({"event_limit": int(limit.rate)} if limit else {})}
     anonymous = {
         "enabled": True,
-        "allow_agent": ["rum-js", "js-base", "iOS/swift"],
+        "allow_agent": list(agents),
         "allow_service": list(services),
         "rate_limit": rate_limit,
     }
@@ -114,57 +119,60 @@ def pages() -> list[Row]:
 
 
 def throttling() -> list[Row]:
-    """A flood in two waves from 200 addresses behind a trusted proxy; beside it a token; between them a busy page."""
+    """A flood in two waves from 200 addresses behind a trusted proxy; beside it, clients that send much with a token or none."""
     crowd = senders(FLOOD_ADDRESSES - 20, 20, NARROW)
-    services = ["flood", "rum-busy"]
-    with (
-        Server(configuration(tokens=[TOKEN], services=services, limit=NARROW)) as server,
-        ThreadPoolExecutor() as pool,
-    ):
-        beside = pool.submit(_run, "python_agent", server.url, "agent-beside", *WITH_TOKEN)
+    config = configuration(tokens=[TOKEN], agents=["python", "rum-js"], services=["flood", "apm-busy", "rum-busy"], limit=NARROW)
+    with Server(config) as server, ThreadPoolExecutor() as pool:
+        unlimited = pool.submit(_run, "python_agent", server.url, "apm-beside", *WITH_TOKEN)
         flood(server.url, "flood", crowd, FLOOD_REQUESTS, FLOOD_EVENTS)
-        busy = _busy_page(server)
+        busy = [_busy_agent(server), _busy_page(server)]
         time.sleep(max(0.0, max(sender.last for sender in crowd) + PAUSE - time.monotonic()))
         resumed = time.monotonic()
         pauses = [resumed - sender.last for sender in crowd]
         flood(server.url, "flood", crowd, SECOND_REQUESTS, 1)
+        agent = unlimited.result()
     told = _total(crowd)
     low = sum(
-        _surely(NARROW.burst, FLOOD_REQUESTS, FLOOD_EVENTS) + _surely(NARROW.refilled(pause), SECOND_REQUESTS, 1)
-        for pause in pauses
+        _surely(NARROW.burst, FLOOD_REQUESTS, FLOOD_EVENTS) + _surely(NARROW.refilled(p), SECOND_REQUESTS, 1) for p in pauses
     )
     high = sum(_at_most(NARROW.most(sender.last - sender.first)) for sender in crowd)
     why = "each address has its burst, and what is refilled until it has sent its last"
     if len(server.clients("flood")) != len(crowd):
         told.wrong.append(f"{len(crowd)} addresses sent, the output knows {len(server.clients('flood'))} clients")
-    agent = beside.result()
+    every, why_every = Bounds.exactly(agent.sent), "only anonymous clients are limited"
     return [
         _row(server, f"flood, {len(crowd)} addresses", "flood", told, Bounds(low, high), LIMITED, why),
-        _row(
-            server,
-            "elastic-apm, token, meanwhile",
-            "agent-beside",
-            agent,
-            Bounds.exactly(agent.sent),
-            None,
-            "only anonymous clients are limited",
-        ),
-        busy(),
+        _row(server, "elastic-apm, token, meanwhile", "apm-beside", agent, every, None, why_every),
+        *(finish() for finish in busy),
     ]
 
 
+def _busy_agent(server: Server) -> Callable[[], Row]:
+    begun = time.monotonic()
+    told = _run("python_agent", server.url, "apm-busy", "--no-central-config", "--forwarded-for", "203.0.113.77")
+    bounds = _cut_off(time.monotonic() - begun)
+    return lambda: _row(server, "elastic-apm, no token, busy", "apm-busy", told, bounds, LIMITED, WHY_CUT_OFF)
+
+
 def _busy_page(server: Server) -> Callable[[], Row]:
-    client, transactions = "rum-js v3, busy page", 100
+    client = "rum-js v3, busy page"
     if reason := browser.missing():
         return lambda: Row.skip(client, reason)
     begun = time.monotonic()
-    [visit] = browser.visit(server.url, [browser.Page("rum-busy", 3, transactions)])
-    elapsed = time.monotonic() - begun
-    # Batches are of 10 events, as in APM Server: what fits beside the request's own charge is surely taken.
-    surely = (NARROW.burst - REQUEST_COST) // 10 * 10
-    bounds = Bounds(surely, NARROW.most(elapsed) - REQUEST_COST)
-    why = "the stream is cut where the burst ends, and keeps what was accepted before"
-    return lambda: _row(server, client, "rum-busy", visit.told, bounds, LIMITED, why)
+    [visit] = browser.visit(server.url, [browser.Page("rum-busy", 3, transactions=100)])
+    bounds = _cut_off(time.monotonic() - begun)
+    return lambda: _row(server, client, "rum-busy", visit.told, bounds, LIMITED, WHY_CUT_OFF)
+
+
+WHY_CUT_OFF = "the stream is cut where the burst ends, and keeps what was accepted before"
+
+
+def _cut_off(elapsed: float) -> Bounds:
+    """What an address gets that begins with far more than its burst in a single request.
+
+    Batches are of 10 events, as in APM Server: those that fit beside the request's own charge are surely taken.
+    """
+    return Bounds((NARROW.burst - REQUEST_COST) // 10 * 10, NARROW.most(elapsed) - REQUEST_COST)
 
 
 def crowding() -> list[Row]:

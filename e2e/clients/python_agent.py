@@ -7,7 +7,7 @@ Run as a process of its own, so that every agent starts fresh; prints its `Outco
 What the agent does on the wire (6.26): `GET /` for the server's version and, unless central configuration is off,
 `POST /config/v1/agents`, then one `POST /intake/v2/events` a flush, gzip, `application/x-ndjson`, with a Content-Length. A flush
 that the application asks for adds `?flushed=true`. Agent name in the metadata: `python`. After a second failure in a row it
-drops what it collects without asking the server, so a refused agent is given two flushes at most.
+drops what it collects without asking the server, so a refused agent is given two flushes at most. It doesn't heed Retry-After.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ class CountingTransport(Transport):
         super().__init__(*args, **kwargs)
         self.told = Outcome()
 
+    def forwarded_for(self, address: str) -> None:
+        """Adds what a proxy in front of the server would add to every request."""
+        self._headers[b"X-Forwarded-For"] = address.encode()
+
     def send(self, data: Any, forced_flush: bool = False, custom_url: Any = None, custom_headers: Any = None) -> Any:
         """Sends one buffer and counts its events as accepted or refused; nothing else is changed."""
         events = len(gzip.decompress(bytes(data)).splitlines()) - 1 if data else 0
@@ -60,7 +64,9 @@ def _status_and_body(message: str) -> tuple[int, Mapping[str, Any]]:
     return status, body if isinstance(body, dict) else {}
 
 
-def run(server: str, service: str, token: str | None, transactions: int, central_config: bool) -> Outcome:
+def run(
+    server: str, service: str, token: str | None, transactions: int, central_config: bool, forwarded_for: str | None
+) -> Outcome:
     """Sends `2 * transactions` events and returns what the agent was told of each."""
     client = elasticapm.Client(
         server_url=server,
@@ -74,6 +80,8 @@ def run(server: str, service: str, token: str | None, transactions: int, central
         api_request_size="5mb",
         transaction_max_spans=10,
     )
+    if forwarded_for:
+        client._transport.forwarded_for(forwarded_for)
     for number in range(transactions):
         client.begin_transaction("demo")
         with elasticapm.capture_span("work"):
@@ -94,8 +102,8 @@ def main() -> None:
     parser.add_argument("--token")
     parser.add_argument("--transactions", type=int, default=60)
     parser.add_argument("--no-central-config", dest="central_config", action="store_false")
-    options = parser.parse_args()
-    told = run(options.server, options.service, options.token, options.transactions, options.central_config)
+    parser.add_argument("--forwarded-for", metavar="ADDRESS", help="behave as behind a proxy that saw this client")
+    told = run(**vars(parser.parse_args()))
     print(json.dumps(told.as_json()))
 
 
