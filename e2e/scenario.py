@@ -211,25 +211,25 @@ def crowding() -> list[Row]:
 
 
 def rotation() -> list[Row]:
-    """The token is rotated under load; the first change is told by SIGHUP, the second is found by watching the file."""
-    services = {"old": "rotation-old", "new": "rotation-new", "neither": "rotation-neither"}
-    with Server(configuration(tokens=["old"])) as server:
-        with Load(server.url, services) as load:
+    """The token is rotated under load, once by SIGHUP and once by the file alone; a file with a mistake comes in between."""
+    tokens = old, new, neither = "token-of-last-year", "token-of-this-year", "token-of-nobody"
+    names = dict(zip(tokens, ("old", "new", "neither"), strict=True))
+    with Server(configuration(tokens=[old])) as server:
+        with Load(server.url, {token: f"rotation-{name}" for token, name in names.items()}) as load:
             time.sleep(0.5)
-            steps = Rotation(load, server.config_file, lambda tokens: configuration(tokens=tokens), frozenset({"old"}))
-            steps.step(["old", "new"], watch=("new", 202), signal=server.hang_up)
-            steps.step(["new"], watch=("old", 401))
+            steps = Rotation(load, server.config_file, lambda valid: configuration(tokens=valid), frozenset({old}))
+            steps.step([old, new], watch=(new, 202), signal=server.hang_up)
+            mistake = configuration(tokens=[neither]).replace("secret_token", "secret_tokken")
+            steps.blunder(mistake, noticed=lambda: "secret_tokken" in server.log())
+            steps.step([new], watch=(old, 401))
         server.complaints += load.failures
-    names = {
-        "old": "rotation: old token",
-        "new": "rotation: new token",
-        "neither": "rotation: neither token",
-    }
+        server.complaints += [f"the log holds the {names[token]} token" for token in tokens if token in server.log()]
     why = "each request is judged by a configuration that was in force while it was under way"
-    return [
-        _row(server, names[token], service, steps.outcome(token), steps.bounds(token), UNAUTHENTICATED, why)
-        for token, service in services.items()
-    ]
+    rows = []
+    for token, name in names.items():
+        told, bounds = steps.outcome(token), steps.bounds(token)
+        rows.append(_row(server, f"rotation: {name} token", f"rotation-{name}", told, bounds, UNAUTHENTICATED, why))
+    return rows
 
 
 SCENES: dict[str, Callable[[], list[Row]]] = {

@@ -3,6 +3,7 @@
 What must hold, whatever the moment at which the server takes a new configuration:
 - a token that is valid before and after a change is never refused across it;
 - a token that is valid neither before nor after is never accepted;
+- a file that can't be taken changes nothing;
 - in between, a token that a change makes valid (or invalid) may get either answer, and no answer but 202 and 401.
 
 A change begins when the new file is put in place, and has surely been taken once a request that was sent later got the new
@@ -136,16 +137,30 @@ class Rotation:
 
     def step(self, valid: Sequence[str], watch: tuple[str, int], signal: Callable[[], None] | None = None) -> None:
         """Puts a file with the tokens `valid` in place, signals if asked to, and waits until `watch` (token, status) is seen."""
-        new = self.file.with_suffix(".new")
-        new.write_text(self.render(valid))
-        begun = time.monotonic()
-        os.replace(new, self.file)
+        begun = self._replace(self.render(valid))
         if signal:
             signal()
         done = self.load.await_status(*watch, since=begun)
         self.changes.append(Change(self.valid, frozenset(valid), begun, done))
         self.valid = frozenset(valid)
         time.sleep(0.5)  # load under the new configuration alone
+
+    def blunder(self, text: str, noticed: Callable[[], bool]) -> None:
+        """Puts a file in place that can't be taken. Nothing may change, and that the server has read it must be `noticed`."""
+        self._replace(text)
+        deadline = time.monotonic() + RELOAD_PATIENCE
+        while not noticed():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the server said nothing of a bad configuration for {RELOAD_PATIENCE:g} s")
+            time.sleep(0.02)
+        time.sleep(0.5)
+
+    def _replace(self, text: str) -> float:
+        new = self.file.with_suffix(".new")
+        new.write_text(text)
+        begun = time.monotonic()
+        os.replace(new, self.file)
+        return begun
 
     def outcome(self, token: str) -> Outcome:
         """What the clients with this token were told in all, and every answer that SPEC does not allow."""
