@@ -7,12 +7,14 @@ its own, so that what it was told was accepted can be compared with what the ser
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from e2e import browser
 from e2e.clients.flood import REQUEST_COST, Sender, flood, senders
@@ -21,6 +23,7 @@ from e2e.gcra import Limit
 from e2e.outcome import FORBIDDEN, LIMITED, UNAUTHENTICATED, Bounds, Expected, Outcome, Row
 from e2e.server import Server
 
+ROOT = Path(__file__).parent.parent
 TOKEN = "the-demo-token"
 NARROW = Limit(rate=2, burst=30)
 """Narrow enough that a single page runs into it, slow enough that little is refilled while the demo runs."""
@@ -258,7 +261,10 @@ def _run(name: str, server: str, service: str, *options: str) -> Outcome:
         service,
         *options,
     ]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    # What is set up on this machine for other programs' agents, and its proxies, must not reach these.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ELASTIC_APM_", "OTEL_"))}
+    surroundings = {**kept, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=surroundings)
     if run.returncode:
         raise RuntimeError(f"the client {name} failed:\n{run.stderr[-2000:]}")
     return Outcome.from_json(json.loads(run.stdout))
