@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// Charges `n` events if all of them fit now, else none. `n=0` is a peek. Only anonymous clients are limited.
-    #[pyo3(signature = (n = None, now = None))]
+    #[pyo3(signature = (n = None, now = None), text_signature = "($self, n=1, now=None)")]
     fn admit(
         &self,
         n: Option<&Bound<'_, PyAny>>,

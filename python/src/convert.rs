@@ -73,6 +73,9 @@ pub(crate) fn authorization<'a>(
         .transpose()
 }
 
+/// A header's name and value, borrowed from Python where that is possible.
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// The headers of one request. They own references to the Python objects, so that the core can
 /// borrow from them while another thread does what it likes to the list they came from.
 pub(crate) struct Headers<'py>(Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>);
@@ -112,7 +115,7 @@ impl<'py> Headers<'py> {
     }
 
     /// Names and values as bytes.
-    pub(crate) fn bytes(&self) -> PyResult<Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)>> {
+    pub(crate) fn bytes(&self) -> PyResult<Vec<Pair<'_>>> {
         self.0
             .iter()
             .map(|(name, value)| {
@@ -127,8 +130,11 @@ impl<'py> Headers<'py> {
 }
 
 /// Borrows the pairs in the form that the core takes.
-pub(crate) fn borrow<'a>(pairs: &'a [(Cow<'_, [u8]>, Cow<'_, [u8]>)]) -> Vec<(&'a [u8], &'a [u8])> {
-    pairs.iter().map(|(name, value)| (&**name, &**value)).collect()
+pub(crate) fn borrow<'a>(pairs: &'a [Pair<'_>]) -> Vec<(&'a [u8], &'a [u8])> {
+    pairs
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect()
 }
 
 fn name_and_value<'py>(
@@ -139,10 +145,10 @@ fn name_and_value<'py>(
         if tuple.len() == 2 {
             return Ok((tuple.get_item(0)?, tuple.get_item(1)?));
         }
-    } else if let Ok(list) = pair.cast::<PyList>() {
-        if list.len() == 2 {
-            return Ok((list.get_item(0)?, list.get_item(1)?));
-        }
+    } else if let Ok(list) = pair.cast::<PyList>()
+        && list.len() == 2
+    {
+        return Ok((list.get_item(0)?, list.get_item(1)?));
     }
     Err(PyTypeError::new_err(format!(
         "headers: item {index} is a {}; accepted is a pair (name, value)",
@@ -187,7 +193,8 @@ fn header_bytes<'a>(
     Ok(latin1.map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned))
 }
 
-fn kind(value: &Bound<'_, PyAny>) -> String {
+/// The name of a Python type, for messages.
+pub(crate) fn kind(value: &Bound<'_, PyAny>) -> String {
     match value.get_type().name() {
         Ok(name) => name.to_string_lossy().into_owned(),
         Err(_) => "value of unknown type".to_owned(),
