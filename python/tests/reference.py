@@ -59,13 +59,14 @@ def exceeds_global_bound(
 ) -> tuple[int, int] | None:
     """Return the first window (from, to) in which more was admitted than P1 allows; None if there is none.
 
-    `admitted` holds (time in ns, events).
+    `admitted` holds (time in ns, events). Times are whole nanoseconds: what is stamped t happened within [t, t + 1 ns),
+    so a window that holds the stamps a and b is up to b - a + 1 ns long.
     """
     admitted = sorted(admitted)
     for first, (start, _) in enumerate(admitted):
         total = 0
         for end, events in admitted[first:]:
             total += events
-            if total * SECOND > ip_limit * (burst * SECOND + event_limit * (end - start)):
+            if total * SECOND > ip_limit * (burst * SECOND + event_limit * (end - start + 1)):
                 return start, end
     return None

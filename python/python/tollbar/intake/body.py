@@ -40,7 +40,7 @@ MAX_RATIO = 250
 """A body that inflates by more than this is refused once it has passed `RATIO_FREE` bytes. Telemetry compresses to a
 tenth or a fiftieth; DEFLATE at its limit reaches one in 1,032."""
 
-RATIO_FREE = 16 * 1024 * 1024
+RATIO_FREE = 4 * 1024 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31
@@ -270,8 +270,9 @@ class _LineSplitter:
     def feed(self, chunk: bytes) -> Iterator[Line]:
         *complete, rest = chunk.split(b"\n")
         for piece in complete:
-            self._take(piece)
-            yield from self.finish()
+            if piece or self._partial:
+                self._take(piece)
+                yield from self.finish()
         self._take(rest)
 
     def finish(self) -> Iterator[Line]:

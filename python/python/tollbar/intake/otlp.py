@@ -157,6 +157,8 @@ class OtlpRoute:
                 export.ParseFromString(data)
             else:
                 document = json.loads(data)
+                if not isinstance(document, dict):
+                    raise ValueError("accepted is an object")  # noqa: TRY004 (bad input, not a bad call)
                 _recode_ids(document, _id_from_hex)
                 ParseDict(document, export, ignore_unknown_fields=True, max_recursion_depth=_MAX_DEPTH)
         except DecodeError as error:
@@ -165,7 +167,7 @@ class OtlpRoute:
             raise InvalidBodyError(f"failed to unmarshal request body: {str(error)[:200]}") from None
         except RecursionError:
             raise InvalidBodyError("failed to unmarshal request body: nested too deeply") from None
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
             raise InvalidBodyError(f"failed to unmarshal request body: invalid JSON: {str(error)[:200]}") from None
         return export
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tollbar.intake.body import MAX_EVENT_BYTES, Body, Line, OpenBodies
-from tollbar.intake.errors import IntakeError, InvalidEventError, RefusedError
+from tollbar.intake.errors import IntakeError, InvalidBodyError, InvalidEventError, RefusedError
 from tollbar.intake.gate import (
     empty_response,
     enter,
@@ -36,6 +36,9 @@ BATCH_LINES = 10
 SHOWN_ERRORS = 5
 """The answer shows as many errors of single events; further ones are only reflected in the status."""
 
+MAX_INVALID = 1000
+"""A stream with more invalid events than this is cut: they cost time, but nobody is charged for them."""
+
 ACCEPTED = 202
 
 
@@ -44,6 +47,7 @@ class Result:
     """What has become of a stream so far."""
 
     accepted: int = 0
+    invalid: int = 0
     status: int = ACCEPTED
     errors: list[dict[str, str]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
@@ -99,6 +103,9 @@ class _Stream:
             event = read_event(line)
         except InvalidEventError as error:
             self._result.add(error, ends_stream=False)
+            self._result.invalid += 1
+            if self._result.invalid > MAX_INVALID:
+                raise InvalidBodyError(f"more than {MAX_INVALID} events are invalid") from None
             return
         self._batch.append(event)
         self._batch_size += event.size
