@@ -1,5 +1,7 @@
 //! `conformance/decisions.json` and `conformance/gcra.json`, through the public API.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::net::IpAddr;
 
 use serde::Deserialize;
