@@ -35,6 +35,22 @@ impl Method {
     }
 }
 
+/// Every method, in the order of [`Method::index`].
+pub(crate) const METHODS: [Method; 4] = [
+    Method::None,
+    Method::SecretToken,
+    Method::ApiKey,
+    Method::Anonymous,
+];
+
+impl Method {
+    /// Position in per-method arrays such as the statistics.
+    #[must_use]
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -3,6 +3,15 @@
 
 pub mod client_ip;
 pub mod config;
+mod credential;
 mod decision;
+mod engine;
+pub mod ratelimit;
+mod reload;
+mod snapshot;
+mod stats;
+mod sync;
 
 pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
+pub use engine::{Client, Engine, Identity, Request, Resource};
+pub use stats::Stats;

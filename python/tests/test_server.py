@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
 from conftest import AUTH, CONFIG, METADATA, NDJSON, TOKEN, Server, Servers, config, ndjson, transaction
 
 if TYPE_CHECKING:
@@ -206,7 +207,9 @@ def slow_request(server: Server) -> socket.socket:
     """Begin a stream that stays open: one event is accepted, more may come."""
     host, _, port = server.url.removeprefix("http://").rpartition(":")
     sock = socket.create_connection((host, int(port)))
-    head = f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     sock.sendall(head.encode() + chunk(BODY))
     deadline = time.monotonic() + 10
     while not server.written() and time.monotonic() < deadline:
@@ -274,9 +277,11 @@ def test_a_head_without_end_is_cut_off(servers: Servers) -> None:
         sock.settimeout(10)
         sock.sendall(b"POST / HTTP/1.1\r\nX-Endless: ")
         sent = 0
-        with pytest.raises(OSError):  # noqa: PT011 (reset or broken pipe, as it happens)
+        try:
             while sent < 50_000_000:
                 sent += sock.send(b"a" * 65536)
+        except OSError:
+            pass
         assert sent < 5_000_000
 
 
@@ -339,3 +344,15 @@ def test_memory_stays_bounded_by_a_line_without_end(servers: Servers) -> None:
     assert response.status_code == 400
     assert "exceeded the permitted size" in response.json()["errors"][0]["message"]
     assert resident() - before < 30_000_000
+
+
+def test_a_changed_token_file_is_taken_up(servers: Servers, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    tokens = secrets / "tokens"
+    tokens.write_text("first-token\n")
+    server = servers.start(f"apm-server.auth.secret_token_file: {tokens}\n")
+    assert post(server, headers={"Authorization": "Bearer first-token"}).status_code == 202
+    tokens.write_text("first-token\nsecond-token\n")
+    server.wait_for_log("tokens has changed: configuration 2 is in force")
+    assert post(server, headers={"Authorization": "Bearer second-token"}).status_code == 202

@@ -3,14 +3,21 @@
 //! Invariant: a [`Config`] holds accepted values only. Files reach it through the parser, which
 //! checks every value; programs through [`Config::validate`], which `Engine::new` and `reload` call.
 
+use std::path::PathBuf;
+
 use ipnet::IpNet;
 use zeroize::Zeroizing;
+
+use super::api_key::ApiKeyConfig;
 
 /// What Tollbar is told to do. [`Config::default`] has the defaults of APM Server: no authentication, RUM off.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `apm-server.auth.secret_token` and `secret_token_file`: every token in the list is valid.
     pub secret_tokens: Vec<SecretToken>,
+    /// `apm-server.auth.secret_token_file`, for display only: a loaded configuration holds the file's tokens among
+    /// `secret_tokens` already, and nobody reads the file again on behalf of a program's own configuration.
+    pub secret_token_file: Option<PathBuf>,
     /// `apm-server.auth.api_key.*`
     pub api_key: ApiKeyConfig,
     /// `apm-server.auth.anonymous.*`
@@ -32,14 +39,10 @@ pub const MAX_EVENT_LIMIT: u32 = 1_000_000_000;
 /// The largest `burst_multiplier` that is accepted.
 pub const MAX_BURST_MULTIPLIER: u32 = 1_000_000;
 
-/// `apm-server.auth.api_key.*`
-#[derive(Clone, Debug)]
-pub struct ApiKeyConfig {
-    /// Accept `Authorization: ApiKey base64(id:key)`.
-    pub enabled: bool,
-    /// How many distinct valid keys the verdict cache holds.
-    pub limit: u32,
-}
+/// The longest secret token that is accepted, in bytes.
+pub const MAX_TOKEN_LEN: usize = 1024;
+/// How many secret tokens are accepted: every wrong token is compared with all of them.
+pub const MAX_SECRET_TOKENS: usize = 1000;
 
 /// `apm-server.auth.anonymous.*`
 #[derive(Clone, Debug)]
@@ -83,10 +86,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             secret_tokens: Vec::new(),
-            api_key: ApiKeyConfig {
-                enabled: false,
-                limit: 100,
-            },
+            secret_token_file: None,
+            api_key: ApiKeyConfig::default(),
             anonymous: AnonymousConfig {
                 enabled: None,
                 allow_agent: vec!["rum-js".into(), "js-base".into()],

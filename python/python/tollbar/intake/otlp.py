@@ -158,7 +158,7 @@ class OtlpRoute:
             else:
                 document = json.loads(data)
                 if not isinstance(document, dict):
-                    raise ValueError("accepted is an object")  # noqa: TRY004 (bad input, not a bad call)
+                    raise ValueError("accepted is an object")
                 _recode_ids(document, _id_from_hex)
                 ParseDict(document, export, ignore_unknown_fields=True, max_recursion_depth=_MAX_DEPTH)
         except DecodeError as error:

@@ -1,0 +1,9 @@
+//! What a client presents to be let in: the authorization header, and the secret tokens that it may hold.
+//!
+//! Invariant: nothing here shows a secret, be it in an error, in `Debug` or through the time that a comparison takes.
+
+mod header;
+mod secret_token;
+
+pub(crate) use header::{Credential, parse};
+pub(crate) use secret_token::TokenSet;

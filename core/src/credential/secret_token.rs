@@ -1,0 +1,278 @@
+//! The secret tokens of a configuration, and the comparison that tells nothing but yes or no.
+//!
+//! Invariants: the time of [`TokenSet::contains`] and the memory that it touches depend on two numbers only, the length of
+//! what the client presents and the number of configured tokens; not on any content, on where a mismatch lies, on which
+//! token matches, or on how long the configured tokens are. Stored tokens are overwritten when the set is dropped.
+
+use std::hint::black_box;
+
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::Zeroize;
+
+use crate::config::{MAX_TOKEN_LEN, SecretToken};
+
+const WORD: usize = size_of::<u64>();
+const WORDS: usize = MAX_TOKEN_LEN / WORD;
+const _: () = assert!(MAX_TOKEN_LEN.is_multiple_of(WORD));
+
+/// A length that nothing has that is ever compared.
+const NEVER: u64 = u64::MAX;
+
+/// The valid secret tokens. Immutable; any number of threads may ask it. It has no `Debug`.
+pub(crate) struct TokenSet {
+    tokens: Box<[Token]>,
+}
+
+/// A token, padded with zeros to a length that is the same for all. The length is compared as well, so that the padding
+/// can't be mistaken for content.
+///
+/// Every token begins with a cache line, so that no comparison takes longer for where its token happens to lie; a usual
+/// one of up to 56 bytes fits in there beside its length.
+#[derive(Clone)]
+#[repr(C, align(64))]
+struct Token {
+    len: u64,
+    words: [u64; WORDS],
+}
+
+impl TokenSet {
+    /// Copies the tokens. One that is empty or longer than [`MAX_TOKEN_LEN`] (the configuration accepts neither) is
+    /// kept as a token that nothing matches: a mistake never opens the door.
+    pub(crate) fn new(tokens: &[SecretToken]) -> Self {
+        let blank = Token {
+            words: [0; WORDS],
+            len: NEVER,
+        };
+        // Filled in place: a token that is moved leaves a copy behind that nobody overwrites.
+        let mut set = Self {
+            tokens: vec![blank; tokens.len()].into_boxed_slice(),
+        };
+        for (stored, token) in set.tokens.iter_mut().zip(tokens) {
+            stored.fill(token.expose());
+        }
+        set
+    }
+
+    /// Whether `presented` is one of the tokens. Takes constant time, as the module's documentation says.
+    pub(crate) fn contains(&self, presented: &[u8]) -> bool {
+        if presented.len() > MAX_TOKEN_LEN {
+            // What this tells the client is the length that it sent.
+            return false;
+        }
+        let (whole, rest) = presented.as_chunks::<WORD>();
+        let (last, len) = (last_word(rest), presented.len() as u64);
+        let found = self.tokens.iter().fold(Choice::from(0), |found, token| {
+            found | token.equals(whole, last, len)
+        });
+        found.into()
+    }
+}
+
+impl Token {
+    fn fill(&mut self, token: &[u8]) {
+        if token.is_empty() || token.len() > MAX_TOKEN_LEN {
+            return;
+        }
+        let (whole, rest) = token.as_chunks::<WORD>();
+        for (word, bytes) in self.words.iter_mut().zip(whole) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        if let Some(word) = self.words.get_mut(whole.len()) {
+            *word = last_word(rest);
+        }
+        self.len = token.len() as u64;
+    }
+
+    /// Compares every word that is presented, the whole ones and the last, and the length in bytes.
+    #[inline]
+    fn equals(&self, whole: &[[u8; WORD]], last: u64, len: u64) -> Choice {
+        let mut words = self.words.iter();
+        let mut difference = self.len ^ len;
+        // The shorter iterator comes first: `zip` takes no word of ours for which there is none of theirs.
+        for (bytes, word) in whole.iter().zip(&mut words) {
+            difference |= word ^ u64::from_le_bytes(*bytes);
+        }
+        // As many bytes as a token may have leave no last word.
+        if let Some(word) = words.next() {
+            difference |= word ^ last;
+        }
+        // The compiler may not learn from here on what would make leaving early worthwhile.
+        black_box(difference).ct_eq(&0)
+    }
+}
+
+/// Fewer than eight bytes, padded with zeros.
+fn last_word(rest: &[u8]) -> u64 {
+    rest.iter()
+        .rev()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte))
+}
+
+impl Drop for TokenSet {
+    fn drop(&mut self) {
+        for token in &mut self.tokens {
+            token.words.zeroize();
+            token.len.zeroize();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(tokens: &[&[u8]]) -> TokenSet {
+        let tokens: Vec<SecretToken> = tokens
+            .iter()
+            .map(|token| SecretToken::new(*token))
+            .collect();
+        TokenSet::new(&tokens)
+    }
+
+    #[test]
+    fn padding_is_not_content() {
+        let tokens = set(&[b"abc"]);
+        assert!(tokens.contains(b"abc"));
+        for wrong in [
+            &b""[..],
+            b"ab",
+            b"abc\0",
+            b"abc\0\0\0\0\0",
+            b"abc\0\0\0\0\0\0",
+            b"\0abc",
+            b"abcd",
+            b"abC",
+        ] {
+            assert!(!tokens.contains(wrong), "{wrong:?}");
+        }
+        assert!(set(&[b"abc\0"]).contains(b"abc\0"));
+        assert!(!set(&[b"abc\0"]).contains(b"abc"));
+    }
+
+    #[test]
+    fn every_length_up_to_the_longest_is_compared_to_its_last_byte() {
+        for len in 1..=MAX_TOKEN_LEN {
+            let mut token = vec![b'x'; len];
+            let tokens = set(&[&token]);
+            assert!(tokens.contains(&token), "{len}");
+            token[len - 1] = b'y';
+            assert!(!tokens.contains(&token), "{len}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_the_configuration_refuses_match_nothing() {
+        let long = vec![b'x'; MAX_TOKEN_LEN + 1];
+        let tokens = set(&[b"", &long]);
+        for presented in [
+            &b""[..],
+            &long,
+            &long[..MAX_TOKEN_LEN],
+            b"\0",
+            &[0; MAX_TOKEN_LEN],
+        ] {
+            assert!(!tokens.contains(presented));
+        }
+    }
+
+    #[test]
+    fn an_empty_set_contains_nothing() {
+        assert!(!set(&[]).contains(b""));
+        assert!(!set(&[]).contains(b"x"));
+    }
+
+    /// Tokens from few bytes, so that equal ones, prefixes, extensions and zero bytes come up all the time.
+    fn token() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![Just(0u8), Just(1), Just(b'a'), Just(255)];
+        prop_oneof![
+            4 => prop::collection::vec(byte.clone(), 1..4),
+            2 => prop::collection::vec(byte.clone(), 6..11),
+            1 => (byte, MAX_TOKEN_LEN - 2..=MAX_TOKEN_LEN).prop_map(|(byte, len)| vec![byte; len]),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #[test]
+        fn contains_is_membership(tokens in prop::collection::vec(token(), 0..6), presented in token(), pick: prop::sample::Index, cut in 0usize..12, extension in prop::collection::vec(Just(0u8), 0..10)) {
+            let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+            let set = set(&slices);
+            let mut candidates = vec![presented];
+            if !tokens.is_empty() {
+                let known = pick.get(&tokens);
+                candidates.push(known.clone());
+                candidates.push(known[..known.len().saturating_sub(cut)].to_vec());
+                candidates.push([known.as_slice(), &extension].concat());
+            }
+            for candidate in candidates {
+                prop_assert_eq!(set.contains(&candidate), tokens.contains(&candidate));
+            }
+        }
+    }
+
+    /// Nanoseconds a call, the best of many rounds.
+    fn nanoseconds(tokens: &TokenSet, presented: &[u8]) -> f64 {
+        const CALLS: u32 = 10_000;
+        (0..200)
+            .map(|_| {
+                let begin = std::time::Instant::now();
+                for _ in 0..CALLS {
+                    black_box(tokens.contains(black_box(presented)));
+                }
+                begin.elapsed().as_nanos() as f64 / f64::from(CALLS)
+            })
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    #[test]
+    #[ignore = "measures time: cargo test --release -- --ignored --nocapture"]
+    fn one_token_takes_25_ns_and_sixteen_take_100_ns() {
+        let tokens: Vec<Vec<u8>> = (0..16u8).map(|i| vec![b'a' + i; 43]).collect();
+        let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+        let (one, sixteen) = (set(&slices[..1]), set(&slices));
+        for (presented, what) in [
+            (slices[0], "first"),
+            (slices[15], "last"),
+            (&b"z"[..], "short"),
+            (&[b'z'; 43][..], "wrong"),
+        ] {
+            println!(
+                "{what}: one {:.1} ns, sixteen {:.1} ns",
+                nanoseconds(&one, presented),
+                nanoseconds(&sixteen, presented)
+            );
+        }
+        assert!(nanoseconds(&one, slices[0]) <= 25.0);
+        assert!(nanoseconds(&sixteen, slices[0]) <= 100.0);
+    }
+
+    /// A smoke test: the real one is statistical. Best times of classes that must not differ.
+    #[test]
+    #[ignore = "measures time: cargo test --release -- --ignored --nocapture"]
+    fn time_does_not_follow_content_position_index_or_configured_length() {
+        let presented = [b'x'; 43];
+        let (mut early, mut late) = (presented, presented);
+        early[0] = b'y';
+        late[42] = b'y';
+        let other = vec![b'o'; 43];
+        let long = vec![b'x'; MAX_TOKEN_LEN];
+        let classes: [(&str, [&[u8]; 4]); 7] = [
+            ("first matches", [&presented, &other, &other, &other]),
+            ("last matches", [&other, &other, &other, &presented]),
+            ("all match", [&presented; 4]),
+            ("early mismatch", [&early; 4]),
+            ("late mismatch", [&late; 4]),
+            ("short tokens", [b"x"; 4]),
+            ("long tokens", [&long; 4]),
+        ];
+        let times = classes.map(|(class, tokens)| {
+            let time = nanoseconds(&set(&tokens), &presented);
+            println!("{class}: {time:.2} ns");
+            time
+        });
+        let slowest = times.iter().copied().fold(0.0, f64::max);
+        let fastest = times.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(slowest <= fastest * 1.1, "{fastest:.2} to {slowest:.2} ns");
+    }
+}

@@ -1,0 +1,341 @@
+//! The engine: what a request goes through, in order.
+//!
+//! Authorization header -> credential -> authentication; then, for anonymous clients, peer and headers -> client key
+//! -> counter; then the route and authorization. [`Engine::check`] is that way in one call, [`Client`] in steps.
+//!
+//! # Invariants
+//!
+//! - Each decision is made under one snapshot of the configuration.
+//! - No allocation, lock or system call on the way of a request.
+
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::client_ip::{ClientKey, Headers};
+use crate::config::Config;
+use crate::decision::{Action, Decision, Method, Rate, Reason};
+use crate::ratelimit::{Clock, RateLimiter, Verdict};
+use crate::reload::Origin;
+use crate::snapshot::Snapshot;
+use crate::stats::{Counters, Stats};
+
+/// What there is to know of a request before its body is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The value of the first `Authorization` header. `None`: it is looked up among `headers`.
+    pub authorization: Option<&'a [u8]>,
+    /// The address of the socket's peer.
+    pub peer: IpAddr,
+    /// The request's headers; those that name the client's address are read if the peer is a trusted proxy.
+    pub headers: Headers<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// A request from this address, with no credential and no headers.
+    #[must_use]
+    pub fn from_peer(peer: IpAddr) -> Self {
+        Self {
+            authorization: None,
+            peer,
+            headers: &[],
+        }
+    }
+
+    #[inline]
+    pub(crate) fn authorization(&self) -> Option<&'a [u8]> {
+        self.authorization.or_else(|| {
+            self.headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(b"authorization"))
+                .map(|&(_, value)| value)
+        })
+    }
+}
+
+/// What the events are about, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resource<'a> {
+    /// The agent's name, such as `rum-js`.
+    pub agent: Option<&'a str>,
+    /// The service's name.
+    pub service: Option<&'a str>,
+}
+
+/// The outcome of authentication: a plain value to keep, and to make a [`Client`] of again ([`Engine::client`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// How the client was identified; `None` if it was refused.
+    pub method: Option<Method>,
+    /// [`Reason::Allowed`], or why it was refused.
+    pub reason: Reason,
+    /// Whom the rate limit counts.
+    pub client: ClientKey,
+    /// The configuration's number under which it was identified.
+    pub generation: u64,
+}
+
+/// Decides who gets in. Share one by reference (or `Arc`) among all threads.
+///
+/// ```
+/// use tollbar::{Action, Engine, Request, Resource};
+///
+/// # fn main() -> Result<(), tollbar::config::ConfigError> {
+/// let engine = Engine::from_yaml("
+/// apm-server:
+///   auth:
+///     secret_token: correct-horse-battery-staple
+///     anonymous: {enabled: true, allow_service: [shop]}
+/// ")?;
+/// let browser = Request::from_peer([203, 0, 113, 9].into());
+/// let shop = Resource { agent: Some("rum-js"), service: Some("shop") };
+/// assert!(engine.check(&browser, Action::Ingest, shop, false, 1, None).allowed());
+///
+/// let backend = Request { authorization: Some(b"Bearer wrong"), ..browser };
+/// assert_eq!(engine.check(&backend, Action::Ingest, shop, false, 1, None).http_status(), 401);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Engine {
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) counters: Counters,
+    clock: Clock,
+    /// Reloads are made one after another; decisions never come here.
+    pub(crate) origin: Mutex<Origin>,
+}
+
+impl Engine {
+    /// An engine with this configuration, which is valid.
+    pub(crate) fn with_config(config: &Config, origin: Origin) -> Self {
+        let limiter = RateLimiter::new(Snapshot::limits(config));
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::new(config, limiter, 1)),
+            counters: Counters::new(),
+            clock: Clock::new(),
+            origin: Mutex::new(origin),
+        }
+    }
+
+    /// Decides a whole request: authentication; if anonymous, the charge of `cost` events; with `rum`, whether RUM routes
+    /// are open; authorization.
+    ///
+    /// `cost` = 0 charges nothing. `now` is in nanoseconds of the caller's monotonic clock, always the same one;
+    /// `None`: the engine's own.
+    pub fn check(
+        &self,
+        request: &Request<'_>,
+        action: Action,
+        resource: Resource<'_>,
+        rum: bool,
+        cost: u64,
+        now: Option<u64>,
+    ) -> Decision {
+        let snapshot = self.snapshot.load();
+        let identity = snapshot.identify(request);
+        let decide = Decide {
+            snapshot: &snapshot,
+            identity,
+            action,
+        };
+        let decision = match identity.method {
+            None => decide.refused_or_allowed(identity.reason, None),
+            Some(Method::Anonymous) => {
+                let verdict = snapshot
+                    .limiter
+                    .charge(identity.client, cost, self.now(now));
+                match limited(verdict, cost) {
+                    Reason::Allowed => decide.route_and_resource(
+                        Method::Anonymous,
+                        resource,
+                        rum,
+                        Some(verdict.rate),
+                    ),
+                    reason => decide.refused_or_allowed(reason, Some(verdict.rate)),
+                }
+            }
+            Some(method) => decide.route_and_resource(method, resource, rum, None),
+        };
+        self.counters.count(decision)
+    }
+
+    /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
+    /// refused answers every later question with that refusal.
+    pub fn authenticate(&self, request: &Request<'_>) -> Client<'_> {
+        let client = self.client(self.snapshot.load().identify(request));
+        let _ = self.counters.count(client.decision());
+        client
+    }
+
+    /// The client that was identified so before.
+    pub fn client(&self, identity: Identity) -> Client<'_> {
+        Client {
+            engine: self,
+            identity,
+        }
+    }
+
+    /// The statistics of this moment. Reads the whole counter table: milliseconds for a million counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats_at(None)
+    }
+
+    /// As [`Engine::stats`], for engines that are given their time by the caller.
+    #[must_use]
+    pub fn stats_at(&self, now: Option<u64>) -> Stats {
+        let snapshot = self.snapshot.load();
+        Stats {
+            generation: snapshot.generation,
+            reload_errors: self
+                .counters
+                .reload_errors
+                .load(std::sync::atomic::Ordering::Relaxed),
+            allowed: self.counters.allowed(),
+            refused: self.counters.refused(),
+            ip_limit: snapshot.limiter.limits().ip_limit,
+            live_counters: snapshot.limiter.live(self.now(now)) as u64,
+            claimed_counters: snapshot.limiter.claims(),
+            displaced_clients: snapshot.limiter.displaced(),
+        }
+    }
+
+    #[inline]
+    fn now(&self, now: Option<u64>) -> u64 {
+        now.unwrap_or_else(|| self.clock.now())
+    }
+}
+
+/// A client that was identified, for servers that decide in steps: authorize each stream, admit each batch.
+///
+/// Each call is decided under the configuration that is in force then.
+#[derive(Clone, Copy)]
+pub struct Client<'e> {
+    engine: &'e Engine,
+    identity: Identity,
+}
+
+impl Client<'_> {
+    /// What authentication came to: allowed, or 401.
+    pub fn decision(&self) -> Decision {
+        Decision {
+            reason: self.identity.reason,
+            action: Action::Ingest,
+            method: self.identity.method,
+            client: self.identity.client,
+            rate: None,
+            generation: self.identity.generation,
+        }
+    }
+
+    /// Who it is, as a value that does not borrow the engine.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
+    pub fn rum_route(&self) -> Decision {
+        self.decide(Action::Ingest, |snapshot, _| (snapshot.rum_route(), None))
+    }
+
+    /// Whether the client may do this on behalf of this agent and service. Charges nothing.
+    pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Decision {
+        self.decide(action, |snapshot, method| {
+            (snapshot.authorize(method, action, resource), None)
+        })
+    }
+
+    /// Charges a batch of `n` events, if the client is anonymous. `n` = 0 is a peek: it charges nothing and tells what remains.
+    pub fn admit(&self, n: u64, now: Option<u64>) -> Decision {
+        self.reserve(n, Duration::ZERO, now)
+    }
+
+    /// As [`Client::admit`], but also charges a batch that will fit within `max_wait`. The caller must then sleep
+    /// [`Rate::wait_ns`] before it accepts the batch.
+    pub fn reserve(&self, n: u64, max_wait: Duration, now: Option<u64>) -> Decision {
+        let max_wait = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
+        self.decide(Action::Ingest, |snapshot, method| {
+            if method != Method::Anonymous {
+                return (Reason::Allowed, None);
+            }
+            let now = self.engine.now(now);
+            let verdict = snapshot
+                .limiter
+                .reserve(self.identity.client, n, max_wait, now);
+            (limited(verdict, n), Some(verdict.rate))
+        })
+    }
+
+    fn decide(
+        &self,
+        action: Action,
+        ask: impl FnOnce(&Snapshot, Method) -> (Reason, Option<Rate>),
+    ) -> Decision {
+        let snapshot = self.engine.snapshot.load();
+        let decide = Decide {
+            snapshot: &snapshot,
+            identity: self.identity,
+            action,
+        };
+        let decision = match self.identity.method {
+            None => decide.refused_or_allowed(self.identity.reason, None),
+            Some(method) => {
+                let (reason, rate) = ask(&snapshot, method);
+                decide.refused_or_allowed(reason, rate)
+            }
+        };
+        self.engine.counters.count(decision)
+    }
+}
+
+/// What a decision about one client is made from.
+struct Decide<'s> {
+    snapshot: &'s Snapshot,
+    identity: Identity,
+    action: Action,
+}
+
+impl Decide<'_> {
+    #[inline]
+    fn route_and_resource(
+        &self,
+        method: Method,
+        resource: Resource<'_>,
+        rum: bool,
+        rate: Option<Rate>,
+    ) -> Decision {
+        let route = if rum {
+            self.snapshot.rum_route()
+        } else {
+            Reason::Allowed
+        };
+        let reason = match route {
+            Reason::Allowed => self.snapshot.authorize(method, self.action, resource),
+            closed => closed,
+        };
+        self.refused_or_allowed(reason, rate)
+    }
+
+    #[inline]
+    fn refused_or_allowed(&self, reason: Reason, rate: Option<Rate>) -> Decision {
+        Decision {
+            reason,
+            action: self.action,
+            method: self.identity.method,
+            client: self.identity.client,
+            rate,
+            generation: self.snapshot.generation,
+        }
+    }
+}
+
+/// Why the rate limit refused a batch, if it did. A peek is never refused.
+fn limited(verdict: Verdict, n: u64) -> Reason {
+    match verdict.rate.retry_after_ns {
+        _ if verdict.admitted || n == 0 => Reason::Allowed,
+        Some(_) => Reason::RateLimited,
+        None => Reason::ExceedsBurst,
+    }
+}

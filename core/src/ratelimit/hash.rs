@@ -1,0 +1,22 @@
+//! The keyed hash of client keys (P6): a random key per process, so that no client can aim at another's counter.
+
+use ahash::RandomState;
+
+use super::table::KeyHash;
+use crate::client_ip::ClientKey;
+
+/// Hashes client keys under a random key.
+#[derive(Clone)]
+pub(crate) struct KeyHasher(RandomState);
+
+impl KeyHasher {
+    /// A hasher with a fresh random key.
+    pub(crate) fn new() -> Self {
+        Self(RandomState::new())
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, key: ClientKey) -> KeyHash {
+        KeyHash(self.0.hash_one(key.bits()))
+    }
+}

@@ -1,0 +1,11 @@
+//! The rate limit: who has room left. Pure arithmetic (`gcra.rs`), the lock-free counters (`table/`), and the clock.
+
+mod clock;
+mod gcra;
+mod hash;
+mod limiter;
+mod table;
+
+pub use clock::Clock;
+pub use gcra::{Conformance, Gcra};
+pub use limiter::{Limits, RateLimiter, Verdict};

@@ -1,0 +1,309 @@
+//! The counters: a table of fixed capacity, lock-free, that never allocates after it was made.
+//!
+//! A client key hashes to two windows of eight neighbouring counters (all counters, where there are 16 or fewer) and
+//! may own any one of those. Looking up reads owners; charging is one compare-and-swap on the TAT. A key that owns none
+//! takes over the candidate with the smallest TAT and inherits that TAT (`claim.rs`). A table can be replaced by one
+//! of another size while it is in use (`handover.rs`).
+//!
+//! # Invariants
+//!
+//! - P1: there are exactly `capacity` counters, and the TAT of each only grows, whoever owns it. GCRA bounds what one
+//!   counter admits, so the sum is bounded whatever the threads do and however late they are: a charge that was meant for
+//!   a previous owner lands on *some* counter and keeps its bound.
+//! - P2: no key owns two counters at once (`claim.rs` has the argument).
+//! - P5: 16 bytes a counter for the words that decisions touch, 8 more to find a counter's key again when the table is replaced.
+
+mod claim;
+mod handover;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use self::slot::{FROZEN, Slot};
+use super::gcra::{Conformance, Gcra};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Counters in a window.
+const WINDOW: usize = 8;
+/// Bytes in a cache line. The first counter starts one, and with it (nearly) every window.
+const CACHE_LINE: usize = 64;
+/// How many counters the allocation may have to skip until a cache line starts.
+const SKIPPED: usize = CACHE_LINE / size_of::<Slot>() - 1;
+
+/// A client key's hash, keyed and well mixed: where its windows are, and how it is told from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyHash(pub(crate) u64);
+
+impl KeyHash {
+    /// The half that tells keys of one window apart.
+    #[inline]
+    fn fingerprint(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The half that chooses the first window.
+    #[inline]
+    fn locator(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// What a batch came to, and the TAT of the counter that said so (before a refusal, after an admission).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Charge {
+    pub(crate) conformance: Conformance,
+    pub(crate) tat: u64,
+}
+
+/// A batch to charge.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch {
+    pub(crate) hash: KeyHash,
+    /// Events; 0 is a peek, which charges nothing and takes over no counter.
+    pub(crate) n: u64,
+    /// Nanoseconds.
+    pub(crate) now: u64,
+    /// How long the caller would wait for room, in nanoseconds.
+    pub(crate) max_wait: u64,
+}
+
+/// The table. See the module's documentation.
+pub(crate) struct Table {
+    /// `capacity` counters from `first` on.
+    slots: Box<[Slot]>,
+    first: usize,
+    /// For each counter, its owner's locator and the incarnation that it belongs to: with the fingerprint, the whole
+    /// hash. Only replacing the table reads it.
+    locators: Box<[AtomicU64]>,
+    capacity: usize,
+    windows: u32,
+    /// Takeovers of counters whose TAT still lay ahead, and claims in all.
+    displaced: crossbeam_utils::CachePadded<AtomicU64>,
+    claims: crossbeam_utils::CachePadded<AtomicU64>,
+    /// What is added to each TAT that is taken over from the table before, in nanoseconds.
+    handover_shift: u64,
+    /// The largest TAT of all counters that a smaller table dropped: where counters start that a larger one gets later.
+    dropped: AtomicU64,
+    /// The table that replaced this one. Set before any TAT is frozen.
+    next: OnceLock<Arc<Table>>,
+}
+
+/// Where a key's counter may be: two windows, as the index of their first counter.
+#[derive(Clone, Copy)]
+struct Candidates {
+    starts: [usize; 2],
+    length: usize,
+}
+
+impl Candidates {
+    /// The counters, window by window. Where the windows overlap some come twice, which does no harm.
+    fn iter(self) -> impl Iterator<Item = usize> {
+        let windows = if self.starts[0] == self.starts[1] {
+            1
+        } else {
+            2
+        };
+        self.starts
+            .into_iter()
+            .take(windows)
+            .flat_map(move |start| start..start + self.length)
+    }
+}
+
+impl Table {
+    /// A table of exactly `capacity` counters (at least one), all unused. Memory is touched when it is first needed.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        let slots = zeroed_slots(capacity + SKIPPED);
+        let first = (0..SKIPPED)
+            .find(|&skip| {
+                std::ptr::from_ref(&slots[skip])
+                    .addr()
+                    .is_multiple_of(CACHE_LINE)
+            })
+            .unwrap_or(SKIPPED);
+        Self {
+            slots,
+            first,
+            locators: zeroed_words(capacity),
+            capacity,
+            windows: capacity.div_ceil(WINDOW) as u32,
+            displaced: AtomicU64::new(0).into(),
+            claims: AtomicU64::new(0).into(),
+            handover_shift: 0,
+            dropped: AtomicU64::new(0),
+            next: OnceLock::new(),
+        }
+    }
+
+    /// How many counters have a TAT ahead of `now`. Reads the whole table.
+    pub(crate) fn live(&self, now: u64) -> usize {
+        (0..self.capacity)
+            .filter(|&i| self.slot(i).tat() & !FROZEN > now)
+            .count()
+    }
+
+    /// How many claims displaced a key whose TAT still lay ahead.
+    pub(crate) fn displaced(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.displaced.load(Ordering::Relaxed)
+    }
+
+    /// How many times a counter got a new owner.
+    pub(crate) fn claims(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.claims.load(Ordering::Relaxed)
+    }
+
+    /// Charges a batch. `previous` is the table that this one replaces, while the handover lasts.
+    #[inline]
+    pub(crate) fn charge(&self, batch: &Batch, gcra: &Gcra, previous: Option<&Table>) -> Charge {
+        match self.find(batch.hash) {
+            Some(index) => self.charge_counter(index, batch, gcra, previous),
+            None => self.charge_newcomer(batch, gcra, previous),
+        }
+    }
+
+    /// The counter that this key owns.
+    #[inline]
+    fn find(&self, hash: KeyHash) -> Option<usize> {
+        let candidates = self.candidates(hash);
+        let fingerprint = hash.fingerprint();
+        let [first, second] = candidates.starts;
+        self.find_in(first, candidates.length, fingerprint)
+            .or_else(|| self.find_in(second, candidates.length, fingerprint))
+    }
+
+    /// Looks through a window without a branch that depends on where the key is: a processor would often guess it wrong.
+    #[inline]
+    fn find_in(&self, start: usize, length: usize, fingerprint: u32) -> Option<usize> {
+        let window = &self.slots[self.first + start..][..length];
+        let owned = |slot: &Slot| u32::from(slot.owner().is_owned_by(fingerprint));
+        let found = match <&[Slot; WINDOW]>::try_from(window) {
+            // The usual length, known to the compiler.
+            Ok(window) => (0..WINDOW).fold(0, |found, i| found | owned(&window[i]) << i),
+            Err(_) => (0..length).fold(0, |found, i| found | owned(&window[i]) << i),
+        };
+        (found != 0).then(|| start + found.trailing_zeros() as usize)
+    }
+
+    /// GCRA's loop: reads the TAT, decides, and stores the new TAT if nobody was faster.
+    #[inline]
+    fn charge_counter(
+        &self,
+        index: usize,
+        batch: &Batch,
+        gcra: &Gcra,
+        previous: Option<&Table>,
+    ) -> Charge {
+        let slot = self.slot(index);
+        let mut tat = slot.tat();
+        loop {
+            if tat & FROZEN != 0 {
+                return self.charge_elsewhere(index, batch, gcra, previous);
+            }
+            let conformance = gcra.conform(tat, batch.now, batch.n, batch.max_wait);
+            let Conformance::Conforming { tat: new, .. } = conformance else {
+                return Charge { conformance, tat };
+            };
+            if batch.n == 0 {
+                return Charge { conformance, tat };
+            }
+            // Release on success: whoever freezes this TAT must see that the key owned the counter. Acquire on
+            // failure: as `Slot::tat`. The order of charges among each other needs no more than this word's own.
+            match slot
+                .tat
+                .compare_exchange_weak(tat, new, Ordering::Release, Ordering::Acquire)
+            {
+                Ok(_) => {
+                    return Charge {
+                        conformance,
+                        tat: new,
+                    };
+                }
+                Err(current) => tat = current,
+            }
+        }
+    }
+
+    #[inline]
+    fn candidates(&self, hash: KeyHash) -> Candidates {
+        let first = scale(hash.locator(), self.windows);
+        let starts = if self.windows == 1 {
+            [0, 0]
+        } else {
+            // Among the other windows: two choices are always two. Multiplying by an odd constant (2^64 divided by the golden
+            // ratio) mixes both halves into the upper one, so that keys sharing a first window part ways.
+            let other = scale((self.mix(hash) >> 32) as u32, self.windows - 1);
+            let second = other + u32::from(other >= first);
+            [self.window_start(first), self.window_start(second)]
+        };
+        Candidates {
+            starts,
+            length: self.capacity.min(WINDOW),
+        }
+    }
+
+    #[inline]
+    fn mix(&self, hash: KeyHash) -> u64 {
+        hash.0.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Where a window starts. The last one ends with the table, and may overlap the one before it: so every counter
+    /// is a candidate of some keys, however odd the capacity.
+    #[inline]
+    fn window_start(&self, window: u32) -> usize {
+        (window as usize * WINDOW).min(self.capacity - WINDOW)
+    }
+
+    #[inline]
+    fn slot(&self, index: usize) -> &Slot {
+        &self.slots[self.first + index]
+    }
+}
+
+/// Maps 32 random bits evenly to `0..n` (Lemire's multiply-shift).
+#[inline]
+fn scale(random: u32, n: u32) -> u32 {
+    ((u64::from(random) * u64::from(n)) >> 32) as u32
+}
+
+#[cfg(not(loom))]
+fn zeroed_slots(n: usize) -> Box<[Slot]> {
+    zeroed(n)
+}
+
+#[cfg(not(loom))]
+fn zeroed_words(n: usize) -> Box<[AtomicU64]> {
+    zeroed(n)
+}
+
+/// Zeroed memory as the system hands it out: pages are touched when first used.
+#[cfg(not(loom))]
+fn zeroed<T>(n: usize) -> Box<[T]>
+where
+    T: zerocopy::FromZeros,
+    [T]: zerocopy::FromZeros + zerocopy::KnownLayout<PointerMetadata = usize>,
+{
+    match <[T] as zerocopy::FromZeros>::new_box_zeroed_with_elems(n) {
+        Ok(memory) => memory,
+        // What `Vec` does when memory runs out.
+        Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<T>()),
+    }
+}
+
+#[cfg(loom)]
+fn zeroed_slots(n: usize) -> Box<[Slot]> {
+    let slot = || Slot {
+        owner: AtomicU64::new(0),
+        tat: AtomicU64::new(0),
+    };
+    (0..n).map(|_| slot()).collect()
+}
+
+#[cfg(loom)]
+fn zeroed_words(n: usize) -> Box<[AtomicU64]> {
+    (0..n).map(|_| AtomicU64::new(0)).collect()
+}

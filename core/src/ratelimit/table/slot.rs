@@ -1,0 +1,142 @@
+//! One counter, and how its two words are laid out.
+//!
+//! `owner` says whose counter it is: a fingerprint of the client key's hash, the number of times that the counter
+//! has changed hands, and a state. `tat` is GCRA's theoretical arrival time.
+//!
+//! # Invariants
+//!
+//! - The incarnation number grows by one each time that a claim is staked, so a compare-and-swap that expects an
+//!   owner word which was read before succeeds only if nothing has happened to the ownership in between. (It has 30 bits:
+//!   a thread would have to stand still between two of its steps while this one counter changes hands exactly
+//!   2^30 times.)
+//! - `tat` only grows, until its top bit is set; then it never changes again, except from [`UNSETTLED`] to a value.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// A counter: 16 bytes.
+#[cfg_attr(not(loom), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
+#[repr(C, align(16))]
+pub(super) struct Slot {
+    pub(super) owner: AtomicU64,
+    pub(super) tat: AtomicU64,
+}
+
+/// The TAT belongs to the table that came after this one; this slot's value is final.
+pub(super) const FROZEN: u64 = 1 << 63;
+/// The TAT has not been taken over from the table before this one yet.
+pub(super) const UNSETTLED: u64 = u64::MAX;
+
+/// What an owner word says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Nobody's. The TAT may still lie ahead: that debt is the next owner's.
+    Free,
+    /// Claimed for a key, but another claim for the same key may win. Nothing is charged to it.
+    Claimed,
+    /// The one counter of its key.
+    Owned,
+}
+
+/// An owner word: fingerprint (32 bits), incarnation (30 bits), state (2 bits).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Owner(pub(super) u64);
+
+const STATE: u64 = 0b11;
+const INCARNATION: u64 = 0xffff_fffc;
+const INCARNATION_STEP: u64 = 0b100;
+
+impl Owner {
+    const FREE: u64 = 0;
+    const CLAIMED: u64 = 1;
+    const OWNED: u64 = 2;
+
+    pub(super) fn state(self) -> State {
+        match self.0 & STATE {
+            Self::FREE => State::Free,
+            Self::CLAIMED => State::Claimed,
+            _ => State::Owned,
+        }
+    }
+
+    pub(super) fn fingerprint(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The incarnation number, in the place where the word has it.
+    pub(super) fn incarnation(self) -> u64 {
+        self.0 & INCARNATION
+    }
+
+    /// Whether this is the one counter of the key with this fingerprint.
+    #[inline]
+    pub(super) fn is_owned_by(self, fingerprint: u32) -> bool {
+        self.0 & !INCARNATION == u64::from(fingerprint) << 32 | Self::OWNED
+    }
+
+    /// The next incarnation, claimed for this fingerprint.
+    pub(super) fn claimed_by(self, fingerprint: u32) -> Self {
+        let incarnation = self.0.wrapping_add(INCARNATION_STEP) & INCARNATION;
+        Self(u64::from(fingerprint) << 32 | incarnation | Self::CLAIMED)
+    }
+
+    /// The same incarnation, owned.
+    pub(super) fn confirmed(self) -> Self {
+        Self(self.0 & !STATE | Self::OWNED)
+    }
+
+    /// The same incarnation, given up.
+    pub(super) fn released(self) -> Self {
+        Self(self.0 & INCARNATION | Self::FREE)
+    }
+}
+
+impl Slot {
+    /// Reads the owner.
+    ///
+    /// Relaxed suffices: the word is a hint that decides which TAT is charged, and a charge to a counter that has changed
+    /// hands meanwhile is allowed (it still keeps that counter's bound). Who relies on more uses [`Slot::owner_seqcst`].
+    #[inline]
+    pub(super) fn owner(&self) -> Owner {
+        Owner(self.owner.load(Ordering::Relaxed))
+    }
+
+    /// Reads the owner, in the one total order in which claims are staked.
+    ///
+    /// SeqCst: a claimant stakes its claim and then looks for rivals. Of two claimants at least one must see
+    /// the other, which only a single total order of these stores and loads guarantees.
+    pub(super) fn owner_seqcst(&self) -> Owner {
+        Owner(self.owner.load(Ordering::SeqCst))
+    }
+
+    /// Changes the owner if it is still the expected one.
+    ///
+    /// SeqCst: see [`Slot::owner_seqcst`].
+    pub(super) fn change_owner(&self, from: Owner, to: Owner) -> bool {
+        self.owner
+            .compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// Reads the TAT word, which may be [`FROZEN`] or [`UNSETTLED`].
+    ///
+    /// Acquire: whoever sees the frozen bit goes on to the next table, which was set before the bit was.
+    #[inline]
+    pub(super) fn tat(&self) -> u64 {
+        self.tat.load(Ordering::Acquire)
+    }
+
+    /// Sets the frozen bit and returns the final TAT.
+    ///
+    /// AcqRel: releases the next table to whoever sees the bit, and acquires the owner of whoever charged last (a key owns a
+    /// counter before it charges it), so that a look-up which follows finds it.
+    pub(super) fn freeze(&self) -> u64 {
+        self.tat.fetch_or(FROZEN, Ordering::AcqRel) & !FROZEN
+    }
+
+    /// Raises the TAT to at least this. Does nothing to one that is frozen, whose top bit makes it the larger.
+    ///
+    /// Relaxed: the value stands for itself; claims order what depends on it.
+    pub(super) fn raise_tat(&self, tat: u64) {
+        self.tat.fetch_max(tat, Ordering::Relaxed);
+    }
+}

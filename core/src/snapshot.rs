@@ -1,0 +1,135 @@
+//! A configuration, ready to decide with. Every decision is made under exactly one of these.
+//!
+//! Invariant: a snapshot never changes (but for the counters that its limiter holds).
+
+use crate::client_ip::{self, ClientKey, TrustedProxies};
+use crate::config::Config;
+use crate::credential::{self, Credential, TokenSet};
+use crate::decision::{Action, Method, Reason};
+use crate::engine::{Identity, Request, Resource};
+use crate::ratelimit::{Limits, RateLimiter};
+
+pub(crate) struct Snapshot {
+    pub(crate) generation: u64,
+    pub(crate) limiter: RateLimiter,
+    tokens: TokenSet,
+    api_keys_enabled: bool,
+    auth_configured: bool,
+    anonymous_enabled: bool,
+    rum_enabled: bool,
+    allow_agent: AllowList,
+    allow_service: AllowList,
+    trusted_proxies: TrustedProxies,
+    ipv6_prefix: u8,
+}
+
+impl Snapshot {
+    /// The snapshot of a valid configuration.
+    pub(crate) fn new(config: &Config, limiter: RateLimiter, generation: u64) -> Self {
+        Self {
+            generation,
+            limiter,
+            tokens: TokenSet::new(&config.secret_tokens),
+            api_keys_enabled: config.api_key.enabled,
+            auth_configured: config.auth_configured(),
+            anonymous_enabled: config.anonymous_enabled(),
+            rum_enabled: config.rum_enabled,
+            allow_agent: AllowList::new(&config.anonymous.allow_agent),
+            allow_service: AllowList::new(&config.anonymous.allow_service),
+            trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+            ipv6_prefix: config.ipv6_prefix,
+        }
+    }
+
+    /// The limits that a configuration asks for.
+    pub(crate) fn limits(config: &Config) -> Limits {
+        Limits {
+            ip_limit: config.anonymous.ip_limit,
+            event_limit: config.anonymous.event_limit,
+            burst_multiplier: config.burst_multiplier,
+        }
+    }
+
+    /// Who is this? Authentication, and the key that the rate limit counts.
+    #[inline]
+    pub(crate) fn identify(&self, request: &Request<'_>) -> Identity {
+        let ip = client_ip::client_ip(request.peer, request.headers, &self.trusted_proxies);
+        let (method, reason) = match self.authenticate(request.authorization()) {
+            Ok(method) => (Some(method), Reason::Allowed),
+            Err(reason) => (None, reason),
+        };
+        Identity {
+            method,
+            reason,
+            client: ClientKey::new(ip, self.ipv6_prefix),
+            generation: self.generation,
+        }
+    }
+
+    /// A credential that is present and wrong never falls back to anonymous.
+    fn authenticate(&self, authorization: Option<&[u8]>) -> Result<Method, Reason> {
+        if !self.auth_configured {
+            return Ok(Method::None);
+        }
+        match credential::parse(authorization) {
+            Credential::None if self.anonymous_enabled => Ok(Method::Anonymous),
+            Credential::None => Err(Reason::MissingCredential),
+            Credential::Bearer(token) if self.tokens.contains(token) => Ok(Method::SecretToken),
+            Credential::Bearer(_) => Err(Reason::InvalidToken),
+            // Keys are verified by a part that is still to come: until then none is valid.
+            Credential::ApiKey(_) if self.api_keys_enabled => Err(Reason::ApiKeyNotConfigured),
+            Credential::ApiKey(_) => Err(Reason::ApiKeyNotConfigured),
+            Credential::Unknown => Err(Reason::UnknownScheme),
+        }
+    }
+
+    /// Is the RUM route open?
+    #[inline]
+    pub(crate) fn rum_route(&self) -> Reason {
+        if self.rum_enabled {
+            Reason::Allowed
+        } else {
+            Reason::RumDisabled
+        }
+    }
+
+    /// May a client that was identified by `method` do this?
+    #[inline]
+    pub(crate) fn authorize(
+        &self,
+        method: Method,
+        action: Action,
+        resource: Resource<'_>,
+    ) -> Reason {
+        if method != Method::Anonymous {
+            return Reason::Allowed;
+        }
+        match action {
+            Action::Sourcemap => Reason::AnonymousNotPermitted,
+            Action::Ingest if !self.allow_agent.allows(resource.agent) => Reason::AgentNotAllowed,
+            Action::Ingest | Action::AgentConfig
+                if !self.allow_service.allows(resource.service) =>
+            {
+                Reason::ServiceNotAllowed
+            }
+            Action::Ingest | Action::AgentConfig => Reason::Allowed,
+        }
+    }
+}
+
+/// Names that are let in; an empty list lets all in, named or not.
+struct AllowList(Vec<Box<str>>);
+
+impl AllowList {
+    fn new(names: &[String]) -> Self {
+        let mut names: Vec<Box<str>> = names.iter().map(|name| name.as_str().into()).collect();
+        names.sort_unstable();
+        Self(names)
+    }
+
+    #[inline]
+    fn allows(&self, name: Option<&str>) -> bool {
+        self.0.is_empty()
+            || name.is_some_and(|name| self.0.binary_search_by(|known| (**known).cmp(name)).is_ok())
+    }
+}

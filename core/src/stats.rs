@@ -1,0 +1,109 @@
+//! What the engine counts: decisions by outcome, reloads, and how full the table is.
+//!
+//! Invariant: counting costs one relaxed addition on memory that threads rarely share, and never blocks. Nothing here
+//! holds a name, a key or a secret.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use crate::decision::{Decision, METHODS, Method, REASONS, Reason};
+
+/// Threads share this many sets of counters.
+const STRIPES: usize = 16;
+/// A counter for each reason, and one for each method of those that were allowed.
+const COUNTERS: usize = REASONS.len() + METHODS.len();
+
+/// The counters of decisions, striped by thread.
+pub(crate) struct Counters {
+    stripes: [CachePadded<[AtomicU64; COUNTERS]>; STRIPES],
+    pub(crate) reload_errors: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            stripes: std::array::from_fn(|_| {
+                CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)))
+            }),
+            reload_errors: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a decision, and gives it back.
+    #[inline]
+    pub(crate) fn count(&self, decision: Decision) -> Decision {
+        let index = match (decision.reason, decision.method) {
+            (Reason::Allowed, Some(method)) => REASONS.len() + method.index(),
+            (reason, _) => reason.index(),
+        };
+        // Relaxed: a statistic; nothing is ordered by it.
+        self.stripes[stripe()][index].fetch_add(1, Ordering::Relaxed);
+        decision
+    }
+
+    fn sum(&self, index: usize) -> u64 {
+        // Relaxed: a statistic.
+        self.stripes
+            .iter()
+            .map(|stripe| stripe[index].load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Decisions that allowed, by method.
+    pub(crate) fn allowed(&self) -> Vec<(Method, u64)> {
+        METHODS
+            .into_iter()
+            .map(|method| (method, self.sum(REASONS.len() + method.index())))
+            .collect()
+    }
+
+    /// Decisions that refused, by reason.
+    pub(crate) fn refused(&self) -> Vec<(Reason, u64)> {
+        REASONS
+            .into_iter()
+            .filter(|&reason| reason != Reason::Allowed)
+            .map(|reason| (reason, self.sum(reason.index())))
+            .collect()
+    }
+}
+
+/// The stripe of this thread: handed out in turn.
+#[inline]
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    STRIPE.with(|stripe| {
+        if stripe.get() == usize::MAX {
+            // Relaxed: any distribution will do.
+            stripe.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
+        }
+        stripe.get()
+    })
+}
+
+/// The engine's statistics at one moment. Counters are totals since the engine was made, unless they say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The number of the configuration in force: 1 at start, one more at each reload.
+    pub generation: u64,
+    /// Reloads that were refused; the configuration before stayed in force.
+    pub reload_errors: u64,
+    /// Decisions that allowed, by method. Every answer counts: a request, an authorization, a batch.
+    pub allowed: Vec<(Method, u64)>,
+    /// Decisions that refused, by reason.
+    pub refused: Vec<(Reason, u64)>,
+    /// How many clients can have a counter of their own.
+    pub ip_limit: u32,
+    /// Counters whose client could not send a full burst at this moment.
+    pub live_counters: u64,
+    /// How often a counter got a new owner. Starts anew when `ip_limit` changes.
+    pub claimed_counters: u64,
+    /// How often that displaced a client whose counter was live: if this grows, `ip_limit` is too small or somebody is
+    /// flooding. Starts anew when `ip_limit` changes.
+    pub displaced_clients: u64,
+}
