@@ -201,6 +201,17 @@ async def test_the_rate_limit_counts_spans(tmp_path: Path) -> None:
         assert len(intake.written()) == 20
 
 
+async def test_all_resources_together_wait_a_second_at_most(tmp_path: Path) -> None:
+    yaml = OTLP_CONFIG.replace("event_limit: 100", "event_limit: 10")
+    async with ingestor(yaml, tmp_path) as intake:
+        export = traces(*[("my-app", "iOS", "swift")] * 10, spans=9)
+        response = await intake.http.post("/v1/traces", content=export.SerializeToString(), headers=PROTOBUF)
+        assert response.status_code == 200
+        rejected = ExportTraceServiceResponse.FromString(response.content).partial_success.rejected_spans
+        # 29 at once and 10 more within the second: four resources of ten.
+        assert rejected == 90 - len(intake.written()) == 54
+
+
 async def test_more_than_the_burst_is_429_without_a_time(tmp_path: Path) -> None:
     yaml = OTLP_CONFIG.replace("event_limit: 100", "event_limit: 10")
     async with ingestor(yaml, tmp_path) as intake:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ log = logging.getLogger("tollbar.intake")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ingestor; return the exit code."""
     options = _parser().parse_args(arguments)
+    # Until the server handles it: a reload that comes early must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.basicConfig(
         stream=sys.stderr, level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -57,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         drain_timeout=options.drain_timeout,
         max_connections=options.max_connections,
     )
-    log.info("listening on %s", server.address_of(sock))
     _run(server.serve(reloader, sock, output, settings))
     return 0
 

@@ -100,6 +100,12 @@ def address_of(sock: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server with signals handled by `serve`: a drained server has ended well, so its exit code is 0."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say where, once requests are accepted and signals handled."""
+        await super().startup(sockets)
+        for sock in sockets or ():
+            log.info("listening on %s", address_of(sock))
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
