@@ -183,7 +183,7 @@ impl Engine {
         }
     }
 
-    /// The recent refusals, oldest first: the last 64 of each reason. Of a flood, what is beyond 64 a second is left out
+    /// The recent refusals, oldest first: the last 64 of each reason. Of a flood, what is beyond 32 a second is left out
     /// ([`Stats::refusals_not_recorded`]). Reading takes nothing away; safe from any thread, but not meant for the way of a request.
     #[must_use]
     pub fn recent_refusals(&self) -> Vec<Refusal> {

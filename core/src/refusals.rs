@@ -1,7 +1,7 @@
 //! The recent refusals, for operators: who was refused, when and why.
 //!
 //! Each reason has a ring of its own, so that a flood of one kind never pushes out the few of another. A gate before each ring lets
-//! a burst and then 64 a second in: under a flood, "the last 64" would otherwise be the last microseconds, and every
+//! a burst and then 32 a second in: under a flood, "the last 64" would otherwise be the last microseconds, and every
 //! thread would queue at the ring. What the gate passes by is still counted as refused
 //! ([`Stats::refused`](crate::Stats::refused)), and as not recorded.
 //!
@@ -26,8 +26,11 @@ use crate::decision::{Action, Decision, Method, REASONS, Reason};
 use crate::engine::Resource;
 use crate::ratelimit::{Conformance, Gcra};
 
-/// How many refusals are kept for each reason, and how many a second are recorded of it in a flood.
-pub(crate) const PER_REASON: u32 = 64;
+/// How many refusals are kept for each reason.
+const PER_REASON: usize = 64;
+/// How many refusals for each reason are recorded a second, and at once. Half a ring: it takes more than a second to come
+/// round, so nobody meets a slot that another thread is still writing, not even if that one was interrupted there.
+const PER_SECOND: u32 = 32;
 
 /// A request, a stream or a batch that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,12 +125,12 @@ struct Ring {
 impl Refusals {
     pub(crate) fn new() -> Self {
         Self {
-            gcra: Gcra::new(PER_REASON, 1),
+            gcra: Gcra::new(PER_SECOND, 1),
             rings: std::array::from_fn(|_| {
                 CachePadded::new(Ring {
                     gate: AtomicU64::new(0),
                     recorded: AtomicU64::new(0),
-                    queue: ArrayQueue::new(PER_REASON as usize),
+                    queue: ArrayQueue::new(PER_REASON),
                 })
             }),
             read: Mutex::new(std::array::from_fn(|_| VecDeque::new())),
@@ -162,8 +165,8 @@ impl Refusals {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         for (ring, read) in self.rings.iter().zip(read.iter_mut()) {
             // Bounded, as others may push meanwhile.
-            for refusal in std::iter::from_fn(|| ring.queue.pop()).take(PER_REASON as usize) {
-                if read.len() == PER_REASON as usize {
+            for refusal in std::iter::from_fn(|| ring.queue.pop()).take(PER_REASON) {
+                if read.len() == PER_REASON {
                     read.pop_front();
                 }
                 read.push_back(refusal);
@@ -176,7 +179,7 @@ impl Refusals {
 }
 
 impl Ring {
-    /// Whether the gate lets one in. Under a flood this reads one cache line that is written 64 times a second.
+    /// Whether the gate lets one in. Under a flood this reads one cache line that is written 32 times a second.
     #[inline]
     fn admits(&self, gcra: &Gcra, now: u64) -> bool {
         // Relaxed: the gate orders nothing but itself.
@@ -277,12 +280,12 @@ mod tests {
             record(&refusals, Reason::RateLimited, now);
         }
         let recent = refusals.recent();
-        assert_eq!(recent.len(), 1 + PER_REASON as usize);
+        assert_eq!(recent.len(), 1 + PER_REASON);
         assert_eq!(recent[0].reason, Reason::InvalidToken);
-        // The ring goes back a second, not the microseconds that the flood takes to fill it.
-        assert!(recent[1].at_ns <= 9 * SECOND, "{}", recent[1].at_ns);
+        // The ring goes back two seconds, not the microseconds that the flood takes to fill it.
+        assert!(recent[1].at_ns <= 8 * SECOND, "{}", recent[1].at_ns);
         let recorded = refusals.recorded(Reason::RateLimited);
-        assert!((64 * 10..=64 * 11).contains(&recorded), "{recorded}");
+        assert!((32 * 10..=32 * 11).contains(&recorded), "{recorded}");
     }
 
     #[test]
@@ -296,7 +299,7 @@ mod tests {
         let times = |refusals: &Refusals| -> Vec<u64> {
             refusals.recent().iter().map(|r| r.at_ns / SECOND).collect()
         };
-        let latest: Vec<u64> = (200 - u64::from(PER_REASON)..200).collect();
+        let latest: Vec<u64> = (200 - PER_REASON as u64..200).collect();
         assert_eq!(times(&read), latest);
         assert_eq!(times(&unread), latest);
     }
@@ -315,13 +318,13 @@ mod tests {
             }
             scope.spawn(|| {
                 for _ in 0..1000 {
-                    assert!(refusals.recent().len() <= PER_REASON as usize);
+                    assert!(refusals.recent().len() <= PER_REASON);
                 }
             });
         });
         let recorded = refusals.recorded(Reason::RateLimited);
         assert!((1..=40_000).contains(&recorded), "{recorded}");
-        assert_eq!(refusals.recent().len(), PER_REASON as usize);
+        assert_eq!(refusals.recent().len(), PER_REASON);
     }
 
     proptest! {

