@@ -130,6 +130,10 @@ fn p5_no_allocation() {
         stats.displaced_clients > 0,
         "takeovers were among what was counted: {stats:?}"
     );
+    assert!(
+        !engine.recent_refusals().is_empty() && stats.refusals_not_recorded > 0,
+        "and refusals, both recorded and not: {stats:?}"
+    );
 }
 
 #[cfg(all(
