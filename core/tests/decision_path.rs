@@ -4,6 +4,8 @@
 //! what a lock that has to wait ends in). Both come after one call on the same thread: what a thread sets up once is not
 //! on the way of a request.
 
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
