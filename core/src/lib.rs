@@ -16,6 +16,8 @@ mod sync;
 #[cfg(feature = "watch")]
 mod watch;
 
+#[doc(hidden)]
+pub use credential::TokenComparison;
 pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
 pub use engine::{Client, Engine, Identity, Request, Resource};
 pub use refusals::{Refusal, ShortText};
