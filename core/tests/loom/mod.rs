@@ -27,7 +27,15 @@ const NOW: u64 = 1_000 * SECOND;
 
 /// Runs the model in every interleaving, with P2 watched.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
-    loom::model(move || {
+    explore_within(usize::MAX, model);
+}
+
+/// As [`explore`], for a model that is too large for more than so many preemptions an execution: fewer than
+/// `LOOM_MAX_PREEMPTIONS` allows, where that is more. (Where a thread is switched since it ended is no preemption.)
+fn explore_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3).min(preemptions));
+    builder.check(move || {
         watch::start();
         model();
     });
@@ -62,13 +70,7 @@ fn charge(table: &Table, gcra: &Gcra, hash: KeyHash, n: u64) -> u64 {
 }
 
 /// As [`charge`], in a table that may be replacing another one.
-fn charge_with(
-    table: &Table,
-    gcra: &Gcra,
-    hash: KeyHash,
-    n: u64,
-    previous: Option<&Table>,
-) -> u64 {
+fn charge_with(table: &Table, gcra: &Gcra, hash: KeyHash, n: u64, previous: Option<&Table>) -> u64 {
     let Charge { conformance, .. } = table.charge(&batch(hash, n), gcra, previous);
     match conformance {
         Conformance::Conforming { .. } => n,

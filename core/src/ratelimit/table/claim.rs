@@ -212,7 +212,13 @@ impl Table {
     }
 
     /// Confirms a claim if it has no rival, and returns the counter. `None`: look again.
-    pub(super) fn confirm(&self, index: usize, claim: Owner, hash: KeyHash, debt: u64) -> Option<usize> {
+    pub(super) fn confirm(
+        &self,
+        index: usize,
+        claim: Owner,
+        hash: KeyHash,
+        debt: u64,
+    ) -> Option<usize> {
         if !mutant("locator_unpublished") {
             self.publish_locator(index, claim, hash);
         }

@@ -117,7 +117,7 @@ impl Table {
     }
 
     /// Takes over the TAT of the same counter in the table before.
-    fn settle(&self, index: usize, previous: &Table) {
+    pub(super) fn settle(&self, index: usize, previous: &Table) {
         let tat = self.shifted(if mutant("settled_without_freezing") {
             previous.slot(index).tat() & !FROZEN
         } else {

@@ -15,10 +15,10 @@
 
 mod claim;
 mod handover;
-mod slot;
 #[cfg(all(test, loom))]
 #[path = "../../../tests/loom/mod.rs"]
 mod models;
+mod slot;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
