@@ -15,10 +15,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::client_ip::{ClientKey, Headers};
-use crate::config::Config;
+use crate::credential;
 use crate::decision::{Action, Decision, Method, Rate, Reason};
 use crate::ratelimit::{Clock, RateLimiter, Verdict};
+use crate::refusals::{Refusal, Refusals};
 use crate::reload::Origin;
+use crate::reload_history::ReloadHistory;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
 
@@ -101,6 +103,8 @@ pub struct Identity {
 pub struct Engine {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) counters: Counters,
+    refusals: Refusals,
+    pub(crate) history: ReloadHistory,
     clock: Clock,
     /// Reloads are made one after another; decisions never come here.
     pub(crate) origin: Mutex<Origin>,
@@ -108,11 +112,13 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with this configuration, which is valid.
-    pub(crate) fn with_config(config: &Config, origin: Origin) -> Self {
-        let limiter = RateLimiter::new(Snapshot::limits(config));
+    pub(crate) fn with_origin(origin: Origin) -> Self {
+        let limiter = RateLimiter::new(Snapshot::limits(&origin.config));
         Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(config, limiter, 1)),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(&origin.config, limiter, 1)),
             counters: Counters::new(),
+            refusals: Refusals::new(),
+            history: ReloadHistory::new(),
             clock: Clock::new(),
             origin: Mutex::new(origin),
         }
@@ -139,12 +145,13 @@ impl Engine {
             identity,
             action,
         };
+        let mut clock_read = None;
         let decision = match identity.method {
             None => decide.refused_or_allowed(identity.reason, None),
             Some(Method::Anonymous) => {
-                let verdict = snapshot
-                    .limiter
-                    .charge(identity.client, cost, self.now(now));
+                let at = self.now(now);
+                clock_read = now.is_none().then_some(at);
+                let verdict = snapshot.limiter.charge(identity.client, cost, at);
                 match limited(verdict, cost) {
                     Reason::Allowed => decide.route_and_resource(
                         Method::Anonymous,
@@ -157,14 +164,14 @@ impl Engine {
             }
             Some(method) => decide.route_and_resource(method, resource, rum, None),
         };
-        self.counters.count(decision)
+        self.conclude(decision, resource, Some(request), clock_read)
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
     /// refused answers every later question with that refusal.
     pub fn authenticate(&self, request: &Request<'_>) -> Client<'_> {
         let client = self.client(self.snapshot.load().identify(request));
-        let _ = self.counters.count(client.decision());
+        let _ = self.conclude(client.decision(), Resource::default(), Some(request), None);
         client
     }
 
@@ -174,6 +181,13 @@ impl Engine {
             engine: self,
             identity,
         }
+    }
+
+    /// The recent refusals, oldest first: the last 64 of each reason. Of a flood, what is beyond 32 a second is left out
+    /// ([`Stats::refusals_not_recorded`]). Reading takes nothing away; safe from any thread, but not meant for the way of a request.
+    #[must_use]
+    pub fn recent_refusals(&self) -> Vec<Refusal> {
+        self.refusals.recent()
     }
 
     /// The statistics of this moment. Reads the whole counter table: milliseconds for a million counters.
@@ -186,6 +200,12 @@ impl Engine {
     #[must_use]
     pub fn stats_at(&self, now: Option<u64>) -> Stats {
         let snapshot = self.snapshot.load();
+        let refused = self.counters.refused();
+        let refusals_not_recorded = refused
+            .iter()
+            // The two are counted one after the other, so a refusal on its way may be in one of them only.
+            .map(|&(reason, n)| n.saturating_sub(self.refusals.recorded(reason)))
+            .sum();
         Stats {
             generation: snapshot.generation,
             reload_errors: self
@@ -193,12 +213,35 @@ impl Engine {
                 .reload_errors
                 .load(std::sync::atomic::Ordering::Relaxed),
             allowed: self.counters.allowed(),
-            refused: self.counters.refused(),
+            refused,
+            refusals_not_recorded,
+            reloads: self.history.all(),
             ip_limit: snapshot.limiter.limits().ip_limit,
             live_counters: snapshot.limiter.live(self.now(now)) as u64,
             claimed_counters: snapshot.limiter.claims(),
             displaced_clients: snapshot.limiter.displaced(),
         }
+    }
+
+    /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
+    /// if it was read.
+    #[inline]
+    fn conclude(
+        &self,
+        decision: Decision,
+        resource: Resource<'_>,
+        request: Option<&Request<'_>>,
+        clock_read: Option<u64>,
+    ) -> Decision {
+        if !decision.allowed() {
+            self.refusals.record(
+                &decision,
+                resource,
+                || credential::claimed_key_id(request?.authorization()),
+                clock_read.unwrap_or_else(|| self.clock.now()),
+            );
+        }
+        self.counters.count(decision)
     }
 
     #[inline]
@@ -237,12 +280,14 @@ impl Client<'_> {
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
     pub fn rum_route(&self) -> Decision {
-        self.decide(Action::Ingest, |snapshot, _| (snapshot.rum_route(), None))
+        self.decide(Action::Ingest, Resource::default(), |snapshot, _| {
+            (snapshot.rum_route(), None)
+        })
     }
 
     /// Whether the client may do this on behalf of this agent and service. Charges nothing.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Decision {
-        self.decide(action, |snapshot, method| {
+        self.decide(action, resource, |snapshot, method| {
             (snapshot.authorize(method, action, resource), None)
         })
     }
@@ -256,7 +301,7 @@ impl Client<'_> {
     /// [`Rate::wait_ns`] before it accepts the batch.
     pub fn reserve(&self, n: u64, max_wait: Duration, now: Option<u64>) -> Decision {
         let max_wait = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
-        self.decide(Action::Ingest, |snapshot, method| {
+        self.decide(Action::Ingest, Resource::default(), |snapshot, method| {
             if method != Method::Anonymous {
                 return (Reason::Allowed, None);
             }
@@ -271,6 +316,7 @@ impl Client<'_> {
     fn decide(
         &self,
         action: Action,
+        resource: Resource<'_>,
         ask: impl FnOnce(&Snapshot, Method) -> (Reason, Option<Rate>),
     ) -> Decision {
         let snapshot = self.engine.snapshot.load();
@@ -286,7 +332,7 @@ impl Client<'_> {
                 decide.refused_or_allowed(reason, rate)
             }
         };
-        self.engine.counters.count(decision)
+        self.engine.conclude(decision, resource, None, None)
     }
 }
 

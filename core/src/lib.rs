@@ -7,11 +7,19 @@ mod credential;
 mod decision;
 mod engine;
 pub mod ratelimit;
+mod refusals;
 mod reload;
+mod reload_history;
 mod snapshot;
 mod stats;
 mod sync;
+#[cfg(feature = "watch")]
+mod watch;
 
 pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
 pub use engine::{Client, Engine, Identity, Request, Resource};
+pub use refusals::{Refusal, ShortText};
+pub use reload_history::{Reload, ReloadOutcome};
 pub use stats::Stats;
+#[cfg(feature = "watch")]
+pub use watch::{WatchError, WatchOptions, Watcher};

@@ -147,10 +147,14 @@ impl Gcra {
         } else {
             (n / self.event_limit, n % self.event_limit)
         };
-        let within = tat % SECOND;
-        let cell = self.cell(within);
-        let end = self.start(cell.index + n) + cell.phase;
-        seconds * SECOND + (end - within)
+        // start(j + n) - start(j), put so that little depends on j, the cell of the TAT: floor((j + n)*T) - floor(j*T)
+        // is floor(n*T), and 1 more if the fractions of j*T and n*T add up to 1.
+        let cell_fraction = self
+            .cell_index(tat % SECOND)
+            .wrapping_mul(self.interval_fraction);
+        let batch = u128::from(n) * u128::from(self.interval_fraction);
+        let carry = cell_fraction.overflowing_add(batch as u64).1;
+        seconds * SECOND + n * self.interval + (batch >> 64) as u64 + u64::from(carry)
     }
 
     /// Where in the second the k-th cell starts: floor(k*T), exact for k <= 2^31 (the fraction's error, k * 2^-64,
@@ -164,12 +168,17 @@ impl Gcra {
     /// The cell that holds this nanosecond of the second: the last k with floor(k*T) <= `within`.
     #[inline]
     fn cell(&self, within: u64) -> Cell {
-        // within < 10^9 and event_limit <= 10^9: the product fits 64 bits.
-        let index = ((within + 1) * self.event_limit - 1) / SECOND;
+        let index = self.cell_index(within);
         Cell {
             index,
             phase: within - self.start(index),
         }
+    }
+
+    #[inline]
+    fn cell_index(&self, within: u64) -> u64 {
+        // within < 10^9 and event_limit <= 10^9: the product fits 64 bits.
+        ((within + 1) * self.event_limit - 1) / SECOND
     }
 }
 

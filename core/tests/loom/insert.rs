@@ -27,15 +27,15 @@ fn p2_two_threads_insert_one_key() {
     two_threads_insert_one_key(2);
 }
 
-/// P2, where the key's two windows share a counter.
+/// P2, where the last window is shorter.
 #[test]
-fn p2_two_threads_insert_one_key_in_windows_that_overlap() {
+fn p2_two_threads_insert_one_key_in_windows_of_which_one_is_short() {
     two_threads_insert_one_key(3);
 }
 
-/// P2, where the key's two windows lie apart.
+/// P2, in two whole windows.
 #[test]
-fn p2_two_threads_insert_one_key_in_windows_that_lie_apart() {
+fn p2_two_threads_insert_one_key_in_two_windows() {
     two_threads_insert_one_key(4);
 }
 
@@ -87,9 +87,9 @@ fn p2_rival_claims_for_one_key() {
     two_threads_choose_differently(2);
 }
 
-/// P2: rival claims for one key in windows that overlap.
+/// P2: rival claims for one key in two windows, of which one is shorter.
 #[test]
-fn p2_rival_claims_in_windows_that_overlap() {
+fn p2_rival_claims_in_windows_of_which_one_is_short() {
     two_threads_choose_differently(3);
 }
 

@@ -2,8 +2,7 @@
 //! C11's memory model lets a load return. `core/tests/loom/run.sh` runs them.
 //!
 //! Part of the crate's own unit tests (`core/src/ratelimit/table/mod.rs` includes this), since the table is not public.
-//! Under `--cfg loom` a window has two counters, so that few counters suffice for windows that overlap (three) and
-//! that lie apart (four).
+//! Under `--cfg loom` a window has two counters, so that three and four counters make two windows.
 //!
 //! Each model says which promise of the specification it checks, and names the mutants that it kills: places where
 //! the table's code is broken on purpose if `TOLLBAR_MUTANT` says so (`crate::sync::mutant`). `run.sh mutants` runs

@@ -74,12 +74,12 @@ impl Table {
     pub(super) fn debt_in(&self, previous: &Table, hash: KeyHash) -> u64 {
         let owed = |index| self.shifted(previous.slot(index).freeze());
         if mutant("debt_read_before_freezing") {
-            return previous.find(hash).map_or(0, owed);
+            return previous.find_exactly(hash).map_or(0, owed);
         }
-        for index in previous.candidates(hash).iter() {
+        for index in previous.candidates_of(hash) {
             previous.slot(index).freeze();
         }
-        previous.find(hash).map_or(0, owed)
+        previous.find_exactly(hash).map_or(0, owed)
     }
 
     /// Charges a batch whose counter can't be charged here.

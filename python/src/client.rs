@@ -1,0 +1,106 @@
+//! `tollbar.Client`: a request that has been authenticated, for servers that admit a stream batch by batch.
+//!
+//! Invariant: it owns a reference to its engine, so it may outlive the Python `Engine` object; every call is
+//! decided under the configuration that is in force at that moment.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use tollbar::Resource;
+
+use crate::convert;
+use crate::decision::Decision;
+
+/// One authenticated request. Thread-safe. A refused client answers every call with its refusal.
+#[pyclass(frozen, module = "tollbar")]
+pub(crate) struct Client {
+    engine: Arc<tollbar::Engine>,
+    identity: tollbar::Identity,
+}
+
+impl Client {
+    pub(crate) fn new(engine: Arc<tollbar::Engine>, identity: tollbar::Identity) -> Self {
+        Self { engine, identity }
+    }
+
+    fn core(&self) -> tollbar::Client<'_> {
+        self.engine.client(self.identity)
+    }
+}
+
+#[pymethods]
+impl Client {
+    /// The outcome of the authentication: allowed, 401 or 503.
+    #[getter]
+    fn decision(&self) -> Decision {
+        self.core().decision().into()
+    }
+
+    /// How the client was identified; None if it was not.
+    #[getter]
+    fn method(&self) -> Option<&'static str> {
+        self.core().decision().method.map(tollbar::Method::as_str)
+    }
+
+    /// Whom the rate limit counts: "203.0.113.9", "2001:db8::/64".
+    #[getter]
+    fn client(&self) -> String {
+        self.core().decision().client.to_string()
+    }
+
+    /// Is the RUM route open? 403 `rum_disabled` while `apm-server.rum.enabled` is false.
+    fn rum_route(&self) -> Decision {
+        self.core().rum_route().into()
+    }
+
+    /// May this client do `action` for this agent and service?
+    #[pyo3(signature = (action = "ingest", agent = None, service = None))]
+    fn authorize(
+        &self,
+        action: &str,
+        agent: Option<&str>,
+        service: Option<&str>,
+    ) -> PyResult<Decision> {
+        let action = convert::action(action)?;
+        let decision = self.core().authorize(action, Resource { agent, service });
+        Ok(Decision::about(decision, agent, service))
+    }
+
+    /// Charges `n` events if all of them fit now, else none. `n=0` is a peek. Only anonymous clients are limited.
+    #[pyo3(signature = (n = None, now = None), text_signature = "($self, n=1, now=None)")]
+    fn admit(
+        &self,
+        n: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Decision> {
+        let n = n.map_or(Ok(1), |n| convert::count("n", n))?;
+        let now = convert::now(now)?;
+        Ok(self.core().admit(n, now).into())
+    }
+
+    /// Charges `n` events now if they will fit within `max_wait` seconds: sleep for `decision.wait` seconds, then accept them.
+    #[pyo3(signature = (n, max_wait = 1.0, now = None))]
+    fn reserve(
+        &self,
+        n: &Bound<'_, PyAny>,
+        max_wait: f64,
+        now: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Decision> {
+        let n = convert::count("n", n)?;
+        let max_wait = convert::max_wait(max_wait)?;
+        let now = convert::now(now)?;
+        Ok(self.core().reserve(n, max_wait, now).into())
+    }
+
+    fn __repr__(&self) -> String {
+        let decision = self.core().decision();
+        format!(
+            "<tollbar.Client {} method={} reason={}>",
+            decision.client,
+            decision
+                .method
+                .map_or("none identified", tollbar::Method::as_str),
+            decision.reason
+        )
+    }
+}

@@ -1,0 +1,202 @@
+//! Python values -> the core's borrowed arguments.
+//!
+//! Invariants: `bytes` and ASCII `str` are borrowed, never copied; what can't be taken is refused with
+//! an error that names the argument, what was found and what is accepted. No secret enters an error:
+//! of a credential, only its Python type is ever shown.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
+use tollbar::Action;
+
+/// `peer`: an address as a socket or a server reports it.
+pub(crate) fn peer(text: &str) -> PyResult<IpAddr> {
+    tollbar::client_ip::parse_peer(text)
+        .map_err(|error| PyValueError::new_err(format!("peer: {error}")))
+}
+
+/// `action`: one of the core's names.
+pub(crate) fn action(name: &str) -> PyResult<Action> {
+    Action::from_name(name).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "action: found {name:?}; accepted are \"ingest\", \"agent_config\" and \"sourcemap\""
+        ))
+    })
+}
+
+/// A batch size, or a number of events to charge.
+pub(crate) fn count(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    whole_number(argument, value, "a whole number of events")
+}
+
+/// `now`: nanoseconds of the caller's monotonic clock.
+pub(crate) fn now(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    value
+        .map(|now| whole_number("now", now, "nanoseconds of a monotonic clock as an int"))
+        .transpose()
+}
+
+/// `max_wait`: seconds.
+pub(crate) fn max_wait(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        PyValueError::new_err(format!(
+            "max_wait: found {seconds}; accepted are seconds, finite and not negative"
+        ))
+    })
+}
+
+fn whole_number(argument: &str, value: &Bound<'_, PyAny>, accepted: &str) -> PyResult<u64> {
+    value.extract::<u64>().map_err(|error| {
+        let found = match value.repr() {
+            Ok(repr) => repr.to_string_lossy().chars().take(40).collect(),
+            Err(_) => kind(value),
+        };
+        let message = format!("{argument}: found {found}; accepted is {accepted}, 0 to 2**64 - 1");
+        if error.is_instance_of::<PyTypeError>(value.py()) {
+            PyTypeError::new_err(message)
+        } else {
+            PyValueError::new_err(message)
+        }
+    })
+}
+
+/// `authorization`: `str`, `bytes` or `None`.
+pub(crate) fn authorization<'a>(
+    value: Option<&'a Bound<'_, PyAny>>,
+) -> PyResult<Option<Cow<'a, [u8]>>> {
+    value
+        .map(|value| header_bytes(value, || "authorization".to_owned()))
+        .transpose()
+}
+
+/// A header's name and value, borrowed from Python where that is possible.
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+/// The headers of one request. They own references to the Python objects, so that the core can
+/// borrow from them while another thread does what it likes to the list they came from.
+pub(crate) struct Headers<'py>(Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>);
+
+impl<'py> Headers<'py> {
+    /// From `None`, a mapping, or an iterable of pairs.
+    pub(crate) fn collect(headers: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
+        let Some(headers) = headers else {
+            return Ok(Self(Vec::new()));
+        };
+        if let Ok(list) = headers.cast::<PyList>() {
+            return Self::from_pairs(list.len(), list.iter().map(Ok));
+        }
+        if let Ok(dict) = headers.cast::<PyDict>() {
+            return Ok(Self(dict.iter().collect()));
+        }
+        if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
+            return Err(refused(headers));
+        }
+        if let Ok(mapping) = headers.cast::<PyMapping>() {
+            let items = mapping.items()?;
+            return Self::from_pairs(items.len(), items.iter().map(Ok));
+        }
+        let pairs = headers.try_iter().map_err(|_| refused(headers))?;
+        Self::from_pairs(0, pairs)
+    }
+
+    fn from_pairs(
+        capacity: usize,
+        pairs: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
+    ) -> PyResult<Self> {
+        let mut collected = Vec::with_capacity(capacity);
+        for (index, pair) in pairs.enumerate() {
+            collected.push(name_and_value(index, &pair?)?);
+        }
+        Ok(Self(collected))
+    }
+
+    /// Names and values as bytes.
+    pub(crate) fn bytes(&self) -> PyResult<Vec<Pair<'_>>> {
+        self.0
+            .iter()
+            .map(|(name, value)| {
+                let name = header_bytes(name, || "a header's name".to_owned())?;
+                let value = header_bytes(value, || {
+                    format!("the value of header {:?}", String::from_utf8_lossy(&name))
+                })?;
+                Ok((name, value))
+            })
+            .collect()
+    }
+}
+
+/// Borrows the pairs in the form that the core takes.
+pub(crate) fn borrow<'a>(pairs: &'a [Pair<'_>]) -> Vec<(&'a [u8], &'a [u8])> {
+    pairs
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect()
+}
+
+fn name_and_value<'py>(
+    index: usize,
+    pair: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    if let Ok(tuple) = pair.cast::<PyTuple>() {
+        if tuple.len() == 2 {
+            return Ok((tuple.get_item(0)?, tuple.get_item(1)?));
+        }
+    } else if let Ok(list) = pair.cast::<PyList>()
+        && list.len() == 2
+    {
+        return Ok((list.get_item(0)?, list.get_item(1)?));
+    }
+    Err(PyTypeError::new_err(format!(
+        "headers: item {index} is a {}; accepted is a pair (name, value)",
+        kind(pair)
+    )))
+}
+
+fn refused(headers: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!(
+        "headers: found a {}; accepted are a mapping of names to values, or an iterable of pairs (name, value), \
+         each str or bytes",
+        kind(headers)
+    ))
+}
+
+/// `bytes` as they are. `str` as Latin-1, which is how WSGI servers and `http.client` decode headers, so
+/// that the bytes of the wire come back; if it holds a character beyond Latin-1, as UTF-8.
+fn header_bytes<'a>(
+    value: &'a Bound<'_, PyAny>,
+    what: impl Fn() -> String,
+) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(Cow::Borrowed(bytes.as_bytes()));
+    }
+    let Ok(string) = value.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!(
+            "{}: found a {}; accepted are str and bytes",
+            what(),
+            kind(value)
+        )));
+    };
+    let text = string.to_str().map_err(|_| {
+        PyValueError::new_err(format!(
+            "{}: found a str with a lone surrogate; accepted are str that can be encoded, and bytes",
+            what()
+        ))
+    })?;
+    if text.is_ascii() {
+        return Ok(Cow::Borrowed(text.as_bytes()));
+    }
+    let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+    Ok(latin1.map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned))
+}
+
+/// The name of a Python type, for messages.
+pub(crate) fn kind(value: &Bound<'_, PyAny>) -> String {
+    match value.get_type().name() {
+        Ok(name) => name.to_string_lossy().into_owned(),
+        Err(_) => "value of unknown type".to_owned(),
+    }
+}

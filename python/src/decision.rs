@@ -1,0 +1,158 @@
+//! `tollbar.Decision`: the core's decision, read-only.
+//!
+//! Invariant: immutable. It holds no secret and nothing that keeps the engine alive.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use pyo3::prelude::*;
+use tollbar::Reason;
+
+const NANOSECONDS: f64 = 1e9;
+
+/// The engine's answer to one question. Immutable; true in a boolean context if and only if `allowed`.
+#[pyclass(frozen, eq, module = "tollbar")]
+#[derive(PartialEq)]
+pub(crate) struct Decision {
+    inner: tollbar::Decision,
+    /// The agent or service that is not permitted; the core's decision holds no names.
+    refused: Option<Box<str>>,
+}
+
+impl From<tollbar::Decision> for Decision {
+    fn from(inner: tollbar::Decision) -> Self {
+        Self {
+            inner,
+            refused: None,
+        }
+    }
+}
+
+impl Decision {
+    /// A decision on a resource: its message names what is not permitted.
+    pub(crate) fn about(
+        inner: tollbar::Decision,
+        agent: Option<&str>,
+        service: Option<&str>,
+    ) -> Self {
+        let refused = match inner.reason {
+            Reason::AgentNotAllowed => agent,
+            Reason::ServiceNotAllowed => service,
+            _ => None,
+        };
+        Self {
+            inner,
+            refused: refused.map(Into::into),
+        }
+    }
+}
+
+#[pymethods]
+impl Decision {
+    /// Whether the request may go on.
+    #[getter]
+    fn allowed(&self) -> bool {
+        self.inner.allowed()
+    }
+
+    /// The HTTP status: 202 (200 for agent configuration), 401, 403, 429 or 503.
+    #[getter]
+    fn status(&self) -> u16 {
+        self.inner.http_status()
+    }
+
+    /// The gRPC status code: 0 OK, 7 PERMISSION_DENIED, 8 RESOURCE_EXHAUSTED, 14 UNAVAILABLE, 16 UNAUTHENTICATED.
+    #[getter]
+    fn grpc_status(&self) -> i32 {
+        self.inner.grpc_status() as i32
+    }
+
+    /// How the client was identified: "none", "secret_token", "api_key", "anonymous"; None where it was not.
+    #[getter]
+    fn method(&self) -> Option<&'static str> {
+        self.inner.method.map(tollbar::Method::as_str)
+    }
+
+    /// Why, as a stable name: "allowed", "invalid_token", "rate_limited", …
+    #[getter]
+    fn reason(&self) -> &'static str {
+        self.inner.reason.as_str()
+    }
+
+    /// Why, as a sentence for the client. It names the agent or service that is not permitted, and no secret.
+    #[getter]
+    fn message(&self) -> String {
+        let sentence = self.inner.reason.message();
+        match &self.refused {
+            Some(name) => format!("{sentence}: {name:?}"),
+            None => sentence.to_owned(),
+        }
+    }
+
+    /// Seconds until the refused batch would fit, exact; None if it was allowed, never fits, or was refused for another reason.
+    #[getter]
+    fn retry_after(&self) -> Option<f64> {
+        self.inner
+            .retry_after()
+            .map(|wait| wait.as_nanos() as f64 / NANOSECONDS)
+    }
+
+    /// The value of HTTP's `Retry-After`: whole seconds, rounded up, at least 1.
+    #[getter]
+    fn retry_after_header(&self) -> Option<u64> {
+        self.inner.retry_after_seconds()
+    }
+
+    /// Events that would still fit now; None where no counter was consulted.
+    #[getter]
+    fn remaining(&self) -> Option<u64> {
+        self.inner.rate.map(|rate| rate.remaining())
+    }
+
+    /// Seconds that the caller of `reserve` must sleep before it accepts the batch; 0.0 otherwise.
+    #[getter]
+    fn wait(&self) -> f64 {
+        self.inner
+            .rate
+            .map_or(0.0, |rate| rate.wait_ns as f64 / NANOSECONDS)
+    }
+
+    /// Whom the rate limit counts: "203.0.113.9", "2001:db8::/64".
+    #[getter]
+    fn client(&self) -> String {
+        self.inner.client.to_string()
+    }
+
+    /// The number of the configuration under which this was decided: 1 at start, one more at each reload.
+    #[getter]
+    fn generation(&self) -> u64 {
+        self.inner.generation
+    }
+
+    /// The value of HTTP's `WWW-Authenticate`, for 401 only.
+    #[getter]
+    fn www_authenticate(&self) -> Option<&'static str> {
+        self.inner.www_authenticate()
+    }
+
+    fn __bool__(&self) -> bool {
+        self.inner.allowed()
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.inner.reason.hash(&mut hasher);
+        self.inner.client.hash(&mut hasher);
+        self.inner.generation.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(&self) -> String {
+        let method = self.method().unwrap_or("none identified");
+        format!(
+            "<tollbar.Decision {} {} method={method} client={}>",
+            self.status(),
+            self.reason(),
+            self.inner.client
+        )
+    }
+}
