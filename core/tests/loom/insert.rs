@@ -42,7 +42,7 @@ fn p2_two_threads_insert_one_key_in_two_windows() {
 /// P2: three threads.
 #[test]
 fn p2_three_threads_insert_one_key() {
-    explore_within(3, || {
+    explore_within(2, || {
         let (table, gcra) = (table(2), limit(2));
         let others = [(); 2].map(|()| {
             let table = Arc::clone(&table);
