@@ -19,7 +19,8 @@ pub(crate) const fn mutant(_name: &str) -> bool {
 }
 
 /// Whether the code is to be broken on purpose in the way of this name: `TOLLBAR_MUTANT` says so.
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 pub(crate) fn mutant(name: &str) -> bool {
     static CHOSEN: std::sync::LazyLock<Option<String>> =
         std::sync::LazyLock::new(|| std::env::var("TOLLBAR_MUTANT").ok());
