@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::client_ip::ClientKey;
+use crate::config::Privilege;
 
 /// How a client was identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,10 +90,13 @@ pub enum Reason {
     ExceedsBurst,
     /// The credential cannot be verified now. Not an authentication failure.
     Unavailable,
+    /// The API key has to be verified first, which would block: ask with [`Engine::verify`](crate::Engine::verify), or
+    /// start it with [`Engine::start_verification`](crate::Engine::start_verification).
+    Pending,
 }
 
 /// Every reason, in the order of [`Reason::index`].
-pub(crate) const REASONS: [Reason; 14] = [
+pub(crate) const REASONS: [Reason; 15] = [
     Reason::Allowed,
     Reason::MissingCredential,
     Reason::UnknownScheme,
@@ -107,6 +111,7 @@ pub(crate) const REASONS: [Reason; 14] = [
     Reason::RateLimited,
     Reason::ExceedsBurst,
     Reason::Unavailable,
+    Reason::Pending,
 ];
 
 impl Reason {
@@ -128,6 +133,7 @@ impl Reason {
             Self::RateLimited => "rate_limited",
             Self::ExceedsBurst => "exceeds_burst",
             Self::Unavailable => "unavailable",
+            Self::Pending => "pending",
         }
     }
 
@@ -155,6 +161,7 @@ impl Reason {
             Self::RateLimited => "rate limit exceeded",
             Self::ExceedsBurst => "more events at once than the burst allows",
             Self::Unavailable => "the credential cannot be verified now",
+            Self::Pending => "the API key is not verified yet: try again",
         }
     }
 
@@ -180,7 +187,7 @@ impl Reason {
             | Self::AnonymousNotPermitted
             | Self::MissingPrivilege => GrpcStatus::PermissionDenied,
             Self::RateLimited | Self::ExceedsBurst => GrpcStatus::ResourceExhausted,
-            Self::Unavailable => GrpcStatus::Unavailable,
+            Self::Unavailable | Self::Pending => GrpcStatus::Unavailable,
         }
     }
 }
@@ -227,6 +234,16 @@ impl Action {
             Self::Ingest => "ingest",
             Self::AgentConfig => "agent_config",
             Self::Sourcemap => "sourcemap",
+        }
+    }
+
+    /// The privilege that an API key needs for it.
+    #[must_use]
+    pub const fn privilege(self) -> Privilege {
+        match self {
+            Self::Ingest => Privilege::EventWrite,
+            Self::AgentConfig => Privilege::ConfigAgentRead,
+            Self::Sourcemap => Privilege::SourcemapWrite,
         }
     }
 

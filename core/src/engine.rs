@@ -15,7 +15,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::client_ip::{ClientKey, Headers};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
+use crate::credential::api_key::{ApiKeys, Pool, Privileges};
 use crate::decision::{Action, Decision, Method, Rate, Reason};
 use crate::ratelimit::{Clock, RateLimiter, Verdict};
 use crate::reload::Origin;
@@ -71,10 +72,32 @@ pub struct Identity {
     pub method: Option<Method>,
     /// [`Reason::Allowed`], or why it was refused.
     pub reason: Reason,
+    /// What it may do, where the method is an API key; all for those who are not restricted.
+    pub privileges: Privileges,
     /// Whom the rate limit counts.
     pub client: ClientKey,
     /// The configuration's number under which it was identified.
     pub generation: u64,
+}
+
+impl Identity {
+    pub(crate) fn identified(self, method: Method, privileges: Privileges) -> Self {
+        Self {
+            method: Some(method),
+            privileges,
+            reason: Reason::Allowed,
+            ..self
+        }
+    }
+
+    pub(crate) fn refused(self, reason: Reason) -> Self {
+        Self {
+            method: None,
+            privileges: Privileges::NONE,
+            reason,
+            ..self
+        }
+    }
 }
 
 /// Decides who gets in. Share one by reference (or `Arc`) among all threads.
@@ -104,22 +127,29 @@ pub struct Engine {
     clock: Clock,
     /// Reloads are made one after another; decisions never come here.
     pub(crate) origin: Mutex<Origin>,
+    /// Threads for verifications that are started and not waited for.
+    pub(crate) pool: Pool,
 }
 
 impl Engine {
     /// An engine with this configuration, which is valid.
-    pub(crate) fn with_config(config: &Config, origin: Origin) -> Self {
+    pub(crate) fn with_config(config: &Config, origin: Origin) -> Result<Self, ConfigError> {
+        let api_keys = ApiKeys::new(&config.api_key)?;
         let limiter = RateLimiter::new(Snapshot::limits(config));
-        Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(config, limiter, 1)),
+        Ok(Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::new(config, limiter, api_keys, 1)),
             counters: Counters::new(),
             clock: Clock::new(),
             origin: Mutex::new(origin),
-        }
+            pool: Pool::default(),
+        })
     }
 
     /// Decides a whole request: authentication; if anonymous, the charge of `cost` events; with `rum`, whether RUM routes
     /// are open; authorization.
+    ///
+    /// An API key that has to be verified first is [`Reason::Pending`]: this call never blocks. Then ask
+    /// [`Engine::check_blocking`], or [`Engine::start_verification`].
     ///
     /// `cost` = 0 charges nothing. `now` is in nanoseconds of the caller's monotonic clock, always the same one;
     /// `None`: the engine's own.
@@ -133,37 +163,25 @@ impl Engine {
         now: Option<u64>,
     ) -> Decision {
         let snapshot = self.snapshot.load();
-        let identity = snapshot.identify(request);
         let decide = Decide {
             snapshot: &snapshot,
-            identity,
+            identity: snapshot.identify(request, || self.now(now)),
             action,
         };
-        let decision = match identity.method {
-            None => decide.refused_or_allowed(identity.reason, None),
-            Some(Method::Anonymous) => {
-                let verdict = snapshot
-                    .limiter
-                    .charge(identity.client, cost, self.now(now));
-                match limited(verdict, cost) {
-                    Reason::Allowed => decide.route_and_resource(
-                        Method::Anonymous,
-                        resource,
-                        rum,
-                        Some(verdict.rate),
-                    ),
-                    reason => decide.refused_or_allowed(reason, Some(verdict.rate)),
-                }
-            }
-            Some(method) => decide.route_and_resource(method, resource, rum, None),
-        };
+        let decision = decide.request(resource, rum, cost, || self.now(now));
         self.counters.count(decision)
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
     /// refused answers every later question with that refusal.
     pub fn authenticate(&self, request: &Request<'_>) -> Client<'_> {
-        let client = self.client(self.snapshot.load().identify(request));
+        self.authenticate_at(request, None)
+    }
+
+    /// As [`Engine::authenticate`], for engines that are given their time by the caller: verdicts on API keys end by it.
+    pub fn authenticate_at(&self, request: &Request<'_>, now: Option<u64>) -> Client<'_> {
+        let identity = self.snapshot.load().identify(request, || self.now(now));
+        let client = self.client(identity);
         let _ = self.counters.count(client.decision());
         client
     }
@@ -198,11 +216,12 @@ impl Engine {
             live_counters: snapshot.limiter.live(self.now(now)) as u64,
             claimed_counters: snapshot.limiter.claims(),
             displaced_clients: snapshot.limiter.displaced(),
+            api_keys: snapshot.api_keys.stats(),
         }
     }
 
     #[inline]
-    fn now(&self, now: Option<u64>) -> u64 {
+    pub(crate) fn now(&self, now: Option<u64>) -> u64 {
         now.unwrap_or_else(|| self.clock.now())
     }
 }
@@ -235,6 +254,25 @@ impl Client<'_> {
         self.identity
     }
 
+    /// The rest of what [`Engine::check`] does, for a client that was identified already.
+    pub fn check(
+        &self,
+        action: Action,
+        resource: Resource<'_>,
+        rum: bool,
+        cost: u64,
+        now: Option<u64>,
+    ) -> Decision {
+        let snapshot = self.engine.snapshot.load();
+        let decide = Decide {
+            snapshot: &snapshot,
+            identity: self.identity,
+            action,
+        };
+        let decision = decide.request(resource, rum, cost, || self.engine.now(now));
+        self.engine.counters.count(decision)
+    }
+
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
     pub fn rum_route(&self) -> Decision {
         self.decide(Action::Ingest, |snapshot, _| (snapshot.rum_route(), None))
@@ -242,8 +280,8 @@ impl Client<'_> {
 
     /// Whether the client may do this on behalf of this agent and service. Charges nothing.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Decision {
-        self.decide(action, |snapshot, method| {
-            (snapshot.authorize(method, action, resource), None)
+        self.decide(action, |snapshot, _| {
+            (snapshot.authorize(&self.identity, action, resource), None)
         })
     }
 
@@ -298,10 +336,33 @@ struct Decide<'s> {
 }
 
 impl Decide<'_> {
+    /// All that comes after authentication.
+    #[inline]
+    fn request(
+        &self,
+        resource: Resource<'_>,
+        rum: bool,
+        cost: u64,
+        now: impl FnOnce() -> u64,
+    ) -> Decision {
+        let identity = &self.identity;
+        match identity.method {
+            None => self.refused_or_allowed(identity.reason, None),
+            Some(Method::Anonymous) => {
+                let limiter = &self.snapshot.limiter;
+                let verdict = limiter.charge(identity.client, cost, now());
+                match limited(verdict, cost) {
+                    Reason::Allowed => self.route_and_resource(resource, rum, Some(verdict.rate)),
+                    reason => self.refused_or_allowed(reason, Some(verdict.rate)),
+                }
+            }
+            Some(_) => self.route_and_resource(resource, rum, None),
+        }
+    }
+
     #[inline]
     fn route_and_resource(
         &self,
-        method: Method,
         resource: Resource<'_>,
         rum: bool,
         rate: Option<Rate>,
@@ -312,7 +373,9 @@ impl Decide<'_> {
             Reason::Allowed
         };
         let reason = match route {
-            Reason::Allowed => self.snapshot.authorize(method, self.action, resource),
+            Reason::Allowed => self
+                .snapshot
+                .authorize(&self.identity, self.action, resource),
             closed => closed,
         };
         self.refused_or_allowed(reason, rate)

@@ -1,6 +1,7 @@
 //! Tollbar decides, for each request to a telemetry intake server and in nanoseconds, whether the client is
 //! authenticated, whether an anonymous client is allowed, and whether its IP has room left.
 
+pub mod api_key;
 pub mod client_ip;
 pub mod config;
 mod credential;
@@ -11,7 +12,9 @@ mod reload;
 mod snapshot;
 mod stats;
 mod sync;
+mod verification;
 
 pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
 pub use engine::{Client, Engine, Identity, Request, Resource};
 pub use stats::Stats;
+pub use verification::Verification;

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::config::{Config, ConfigError, Loaded, Warning};
 use crate::engine::Engine;
@@ -49,7 +49,7 @@ impl Engine {
     /// If a value of the configuration is out of range: all such values are named.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self::with_config(&config, Origin::program()))
+        Self::with_config(&config, Origin::program())
     }
 
     /// An engine with the configuration of this file.
@@ -59,7 +59,7 @@ impl Engine {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let (config, origin) = Origin::loaded(Config::load(path)?, Some(path));
-        Ok(Self::with_config(&config, origin))
+        Self::with_config(&config, origin)
     }
 
     /// An engine with this configuration, as YAML. Variables are taken from the process environment, relative paths
@@ -69,7 +69,7 @@ impl Engine {
     /// Everything that is wrong with the text.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
         let (config, origin) = Origin::loaded(parse(yaml)?, None);
-        Ok(Self::with_config(&config, origin))
+        Self::with_config(&config, origin)
     }
 
     /// Replaces the configuration, whole or not at all, and returns its number ([`Stats::generation`](crate::Stats)).
@@ -80,7 +80,7 @@ impl Engine {
     pub fn reload(&self, config: Config) -> Result<u64, ConfigError> {
         let origin = self.origin();
         self.counted(config.validate())?;
-        Ok(self.replace(&config, Origin::program(), origin))
+        self.replace(&config, Origin::program(), origin)
     }
 
     /// As [`Engine::reload`], with the configuration of this file; `None`: of the file that the one in force came from.
@@ -94,7 +94,7 @@ impl Engine {
         };
         let loaded = self.counted(Config::load(&path))?;
         let (config, origin) = Origin::loaded(loaded, Some(&path));
-        Ok(self.replace(&config, origin, current))
+        self.replace(&config, origin, current)
     }
 
     /// As [`Engine::reload`], with this configuration, as YAML.
@@ -105,7 +105,7 @@ impl Engine {
         let current = self.origin();
         let loaded = self.counted(parse(yaml))?;
         let (config, origin) = Origin::loaded(loaded, None);
-        Ok(self.replace(&config, origin, current))
+        self.replace(&config, origin, current)
     }
 
     /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
@@ -120,24 +120,31 @@ impl Engine {
         self.origin().files.clone()
     }
 
-    fn replace(&self, config: &Config, origin: Origin, mut current: MutexGuard<'_, Origin>) -> u64 {
+    fn replace(
+        &self,
+        config: &Config,
+        origin: Origin,
+        mut current: MutexGuard<'_, Origin>,
+    ) -> Result<u64, ConfigError> {
         let before = self.snapshot.load();
+        // The last step that can fail: what it reads is not in the configuration itself.
+        let api_keys = self.counted(before.api_keys.reconfigured(&config.api_key))?;
         let generation = before.generation + 1;
         let limiter = before.limiter.reconfigured(Snapshot::limits(config));
         let handover = limiter.in_handover();
         self.snapshot
-            .store(Snapshot::new(config, limiter, generation).into());
+            .store(Snapshot::new(config, limiter, Arc::clone(&api_keys), generation).into());
         if handover {
             // Decisions take over what they touch; the rest is taken over here, and then the old table can go.
             let limiter = self.snapshot.load().limiter.complete_handover();
             self.snapshot
-                .store(Snapshot::new(config, limiter, generation).into());
+                .store(Snapshot::new(config, limiter, api_keys, generation).into());
         }
         *current = origin;
-        generation
+        Ok(generation)
     }
 
-    fn origin(&self) -> MutexGuard<'_, Origin> {
+    pub(crate) fn origin(&self) -> MutexGuard<'_, Origin> {
         // A panic can't leave this half done: it is replaced as a whole.
         self.origin.lock().unwrap_or_else(PoisonError::into_inner)
     }
