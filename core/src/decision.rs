@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::client_ip::ClientKey;
 use crate::config::Privilege;
+use crate::ratelimit::Gcra;
 
 /// How a client was identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -277,13 +278,41 @@ pub struct Decision {
 /// What the counter said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Events that would still fit at this instant.
-    pub remaining: u64,
     /// Nanoseconds until the refused batch (or, for a peek, the next event) would fit; 0 if it fits now.
     /// `None` if it never will ([`Reason::ExceedsBurst`]).
     pub retry_after_ns: Option<u64>,
     /// Nanoseconds that the caller of `reserve` must sleep before it accepts the batch; 0 otherwise.
     pub wait_ns: u64,
+    pub(crate) limits: RateLimits,
+    /// The counter's TAT, after this batch if it was admitted.
+    pub(crate) tat: u64,
+    pub(crate) now: u64,
+}
+
+/// The limits that a [`Rate`] was decided under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RateLimits {
+    pub(crate) event_limit: u32,
+    pub(crate) burst_multiplier: u32,
+}
+
+impl Rate {
+    /// Events that would still fit at the instant of the decision. Worked out when asked for: most callers are not
+    /// interested.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.gcra().remaining(self.tat, self.now)
+    }
+
+    /// The largest batch that ever fits, in events.
+    #[must_use]
+    pub fn burst(&self) -> u64 {
+        self.gcra().burst()
+    }
+
+    fn gcra(&self) -> Gcra {
+        Gcra::new(self.limits.event_limit, self.limits.burst_multiplier)
+    }
 }
 
 impl Decision {

@@ -15,11 +15,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::client_ip::{ClientKey, Headers};
-use crate::config::{Config, ConfigError};
+use crate::config::ConfigError;
+use crate::credential;
 use crate::credential::api_key::{ApiKeys, Pool, Privileges};
 use crate::decision::{Action, Decision, Method, Rate, Reason};
 use crate::ratelimit::{Clock, RateLimiter, Verdict};
+use crate::refusals::{Refusal, Refusals};
 use crate::reload::Origin;
+use crate::reload_history::ReloadHistory;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
 
@@ -124,6 +127,8 @@ impl Identity {
 pub struct Engine {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) counters: Counters,
+    refusals: Refusals,
+    pub(crate) history: ReloadHistory,
     clock: Clock,
     /// Reloads are made one after another; decisions never come here.
     pub(crate) origin: Mutex<Origin>,
@@ -133,12 +138,15 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with this configuration, which is valid.
-    pub(crate) fn with_config(config: &Config, origin: Origin) -> Result<Self, ConfigError> {
-        let api_keys = ApiKeys::new(&config.api_key)?;
-        let limiter = RateLimiter::new(Snapshot::limits(config));
+    pub(crate) fn with_origin(origin: Origin) -> Result<Self, ConfigError> {
+        let api_keys = ApiKeys::new(&origin.config.api_key)?;
+        let limiter = RateLimiter::new(Snapshot::limits(&origin.config));
+        let snapshot = Snapshot::new(&origin.config, limiter, api_keys, 1);
         Ok(Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(config, limiter, api_keys, 1)),
+            snapshot: ArcSwap::from_pointee(snapshot),
             counters: Counters::new(),
+            refusals: Refusals::new(),
+            history: ReloadHistory::new(),
             clock: Clock::new(),
             origin: Mutex::new(origin),
             pool: Pool::default(),
@@ -168,8 +176,9 @@ impl Engine {
             identity: snapshot.identify(request, || self.now(now)),
             action,
         };
-        let decision = decide.request(resource, rum, cost, || self.now(now));
-        self.counters.count(decision)
+        let mut clock_read = None;
+        let decision = decide.request(resource, rum, cost, || self.timed(now, &mut clock_read));
+        self.conclude(decision, resource, Some(request), clock_read)
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
@@ -181,8 +190,13 @@ impl Engine {
     /// As [`Engine::authenticate`], for engines that are given their time by the caller: verdicts on API keys end by it.
     pub fn authenticate_at(&self, request: &Request<'_>, now: Option<u64>) -> Client<'_> {
         let identity = self.snapshot.load().identify(request, || self.now(now));
+        self.identified(request, identity)
+    }
+
+    /// Concludes an authentication.
+    pub(crate) fn identified(&self, request: &Request<'_>, identity: Identity) -> Client<'_> {
         let client = self.client(identity);
-        let _ = self.counters.count(client.decision());
+        let _ = self.conclude(client.decision(), Resource::default(), Some(request), None);
         client
     }
 
@@ -192,6 +206,13 @@ impl Engine {
             engine: self,
             identity,
         }
+    }
+
+    /// The recent refusals, oldest first: the last 64 of each reason. Of a flood, what is beyond 32 a second is left out
+    /// ([`Stats::refusals_not_recorded`]). Reading takes nothing away; safe from any thread, but not meant for the way of a request.
+    #[must_use]
+    pub fn recent_refusals(&self) -> Vec<Refusal> {
+        self.refusals.recent()
     }
 
     /// The statistics of this moment. Reads the whole counter table: milliseconds for a million counters.
@@ -204,6 +225,12 @@ impl Engine {
     #[must_use]
     pub fn stats_at(&self, now: Option<u64>) -> Stats {
         let snapshot = self.snapshot.load();
+        let refused = self.counters.refused();
+        let refusals_not_recorded = refused
+            .iter()
+            // The two are counted one after the other, so a refusal on its way may be in one of them only.
+            .map(|&(reason, n)| n.saturating_sub(self.refusals.recorded(reason)))
+            .sum();
         Stats {
             generation: snapshot.generation,
             reload_errors: self
@@ -211,13 +238,45 @@ impl Engine {
                 .reload_errors
                 .load(std::sync::atomic::Ordering::Relaxed),
             allowed: self.counters.allowed(),
-            refused: self.counters.refused(),
+            refused,
+            refusals_not_recorded,
+            reloads: self.history.all(),
             ip_limit: snapshot.limiter.limits().ip_limit,
             live_counters: snapshot.limiter.live(self.now(now)) as u64,
             claimed_counters: snapshot.limiter.claims(),
             displaced_clients: snapshot.limiter.displaced(),
             api_keys: snapshot.api_keys.stats(),
         }
+    }
+
+    /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
+    /// if it was read.
+    #[inline]
+    pub(crate) fn conclude(
+        &self,
+        decision: Decision,
+        resource: Resource<'_>,
+        request: Option<&Request<'_>>,
+        clock_read: Option<u64>,
+    ) -> Decision {
+        // Pending is no refusal: the same request is asked about again.
+        if !matches!(decision.reason, Reason::Allowed | Reason::Pending) {
+            self.refusals.record(
+                &decision,
+                resource,
+                || credential::claimed_key_id(request?.authorization()),
+                clock_read.unwrap_or_else(|| self.clock.now()),
+            );
+        }
+        self.counters.count(decision)
+    }
+
+    /// The time, and a note of it if the engine's clock was read.
+    #[inline]
+    fn timed(&self, now: Option<u64>, clock_read: &mut Option<u64>) -> u64 {
+        let at = self.now(now);
+        *clock_read = now.is_none().then_some(at);
+        at
     }
 
     #[inline]
@@ -269,18 +328,22 @@ impl Client<'_> {
             identity: self.identity,
             action,
         };
-        let decision = decide.request(resource, rum, cost, || self.engine.now(now));
-        self.engine.counters.count(decision)
+        let mut clock_read = None;
+        let time = || self.engine.timed(now, &mut clock_read);
+        let decision = decide.request(resource, rum, cost, time);
+        self.engine.conclude(decision, resource, None, clock_read)
     }
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
     pub fn rum_route(&self) -> Decision {
-        self.decide(Action::Ingest, |snapshot, _| (snapshot.rum_route(), None))
+        self.decide(Action::Ingest, Resource::default(), |snapshot, _| {
+            (snapshot.rum_route(), None)
+        })
     }
 
     /// Whether the client may do this on behalf of this agent and service. Charges nothing.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Decision {
-        self.decide(action, |snapshot, _| {
+        self.decide(action, resource, |snapshot, _| {
             (snapshot.authorize(&self.identity, action, resource), None)
         })
     }
@@ -294,7 +357,7 @@ impl Client<'_> {
     /// [`Rate::wait_ns`] before it accepts the batch.
     pub fn reserve(&self, n: u64, max_wait: Duration, now: Option<u64>) -> Decision {
         let max_wait = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
-        self.decide(Action::Ingest, |snapshot, method| {
+        self.decide(Action::Ingest, Resource::default(), |snapshot, method| {
             if method != Method::Anonymous {
                 return (Reason::Allowed, None);
             }
@@ -309,6 +372,7 @@ impl Client<'_> {
     fn decide(
         &self,
         action: Action,
+        resource: Resource<'_>,
         ask: impl FnOnce(&Snapshot, Method) -> (Reason, Option<Rate>),
     ) -> Decision {
         let snapshot = self.engine.snapshot.load();
@@ -324,7 +388,7 @@ impl Client<'_> {
                 decide.refused_or_allowed(reason, rate)
             }
         };
-        self.engine.counters.count(decision)
+        self.engine.conclude(decision, resource, None, None)
     }
 }
 

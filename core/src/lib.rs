@@ -8,13 +8,21 @@ mod credential;
 mod decision;
 mod engine;
 pub mod ratelimit;
+mod refusals;
 mod reload;
+mod reload_history;
 mod snapshot;
 mod stats;
 mod sync;
 mod verification;
+#[cfg(feature = "watch")]
+mod watch;
 
 pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
 pub use engine::{Client, Engine, Identity, Request, Resource};
+pub use refusals::{Refusal, ShortText};
+pub use reload_history::{Reload, ReloadOutcome};
 pub use stats::Stats;
 pub use verification::Verification;
+#[cfg(feature = "watch")]
+pub use watch::{WatchError, WatchOptions, Watcher};

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use crate::config::{Config, ConfigError, Loaded, Warning};
+use crate::config::{self, Config, ConfigError, Loaded, Warning};
+use crate::credential::api_key::ApiKeys;
 use crate::engine::Engine;
 use crate::snapshot::Snapshot;
 
 /// Where the configuration in force came from.
 pub(crate) struct Origin {
+    /// What is in force, to tell what the next one changes.
+    pub(crate) config: Config,
     /// The file to read again, if it was a file.
     path: Option<PathBuf>,
     /// The files that were read.
@@ -24,21 +27,22 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    fn program() -> Self {
+    fn program(config: Config) -> Self {
         Self {
+            config,
             path: None,
             files: Vec::new(),
             warnings: Vec::new(),
         }
     }
 
-    fn loaded(loaded: Loaded, path: Option<&Path>) -> (Config, Self) {
-        let origin = Self {
+    fn loaded(loaded: Loaded, path: Option<&Path>) -> Self {
+        Self {
+            config: loaded.config,
             path: path.map(Path::to_owned),
             files: loaded.files,
             warnings: loaded.warnings,
-        };
-        (loaded.config, origin)
+        }
     }
 }
 
@@ -49,7 +53,7 @@ impl Engine {
     /// If a value of the configuration is out of range: all such values are named.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        Self::with_config(&config, Origin::program())
+        Self::with_origin(Origin::program(config))
     }
 
     /// An engine with the configuration of this file.
@@ -58,8 +62,8 @@ impl Engine {
     /// Everything that is wrong with the file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let (config, origin) = Origin::loaded(Config::load(path)?, Some(path));
-        Self::with_config(&config, origin)
+        let loaded = Config::load(path)?;
+        Self::with_origin(Origin::loaded(loaded, Some(path)))
     }
 
     /// An engine with this configuration, as YAML. Variables are taken from the process environment, relative paths
@@ -68,8 +72,7 @@ impl Engine {
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
-        let (config, origin) = Origin::loaded(parse(yaml)?, None);
-        Self::with_config(&config, origin)
+        Self::with_origin(Origin::loaded(parse(yaml)?, None))
     }
 
     /// Replaces the configuration, whole or not at all, and returns its number ([`Stats::generation`](crate::Stats)).
@@ -78,9 +81,9 @@ impl Engine {
     /// # Errors
     /// If a value is out of range. The configuration before stays in force, and the failure is counted.
     pub fn reload(&self, config: Config) -> Result<u64, ConfigError> {
-        let origin = self.origin();
-        self.counted(config.validate())?;
-        self.replace(&config, Origin::program(), origin)
+        let current = self.origin();
+        self.noted(config.validate())?;
+        self.replace(Origin::program(config), current)
     }
 
     /// As [`Engine::reload`], with the configuration of this file; `None`: of the file that the one in force came from.
@@ -90,11 +93,10 @@ impl Engine {
     pub fn reload_file(&self, path: Option<&Path>) -> Result<u64, ConfigError> {
         let current = self.origin();
         let Some(path) = path.map(Path::to_owned).or_else(|| current.path.clone()) else {
-            return self.counted(Err(ConfigError::no_file_to_reload()));
+            return self.noted(Err(ConfigError::no_file_to_reload()));
         };
-        let loaded = self.counted(Config::load(&path))?;
-        let (config, origin) = Origin::loaded(loaded, Some(&path));
-        self.replace(&config, origin, current)
+        let loaded = self.noted(Config::load(&path))?;
+        self.replace(Origin::loaded(loaded, Some(&path)), current)
     }
 
     /// As [`Engine::reload`], with this configuration, as YAML.
@@ -103,9 +105,47 @@ impl Engine {
     /// Everything that is wrong with the text.
     pub fn reload_yaml(&self, yaml: &str) -> Result<u64, ConfigError> {
         let current = self.origin();
-        let loaded = self.counted(parse(yaml))?;
-        let (config, origin) = Origin::loaded(loaded, None);
-        self.replace(&config, origin, current)
+        let loaded = self.noted(parse(yaml))?;
+        self.replace(Origin::loaded(loaded, None), current)
+    }
+
+    /// As `reload_file(None)`, but only if the file says something else than what is in force, and a failure is counted and
+    /// recorded only if it is not `last` again. Without a file to read there is nothing to do. A file without
+    /// authentication is refused if there is one in force: it may be half written.
+    #[cfg(feature = "watch")]
+    pub(crate) fn reload_changed(
+        &self,
+        last: Option<&ConfigError>,
+    ) -> Result<Option<u64>, ConfigError> {
+        let mut current = self.origin();
+        let Some(path) = current.path.clone() else {
+            return Ok(None);
+        };
+        let again = |error: &ConfigError| Some(error) == last;
+        let loaded = match Config::load(&path) {
+            Err(error) if again(&error) => return Err(error),
+            result => self.noted(result)?,
+        };
+        if current.config.auth_configured() && !loaded.config.auth_configured() {
+            let error = ConfigError::authentication_gone(&path, loaded.files);
+            return if again(&error) {
+                Err(error)
+            } else {
+                self.noted(Err(error))
+            };
+        }
+        let api_keys = match self.api_keys(&loaded.config) {
+            Err(error) if again(&error) => return Err(error),
+            result => self.noted(result)?,
+        };
+        let origin = Origin::loaded(loaded, Some(&path));
+        let same_keys = Arc::ptr_eq(&api_keys, &self.snapshot.load().api_keys);
+        if same_keys && config::changed_keys(&current.config, &origin.config).is_empty() {
+            // Lines may have moved.
+            *current = origin;
+            return Ok(None);
+        }
+        Ok(Some(self.put_in_force(origin, api_keys, current)))
     }
 
     /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
@@ -120,15 +160,24 @@ impl Engine {
         self.origin().files.clone()
     }
 
-    fn replace(
+    /// The last step that can fail: certificates that the configuration names are read.
+    fn api_keys(&self, config: &Config) -> Result<Arc<ApiKeys>, ConfigError> {
+        self.snapshot.load().api_keys.reconfigured(&config.api_key)
+    }
+
+    fn replace(&self, origin: Origin, current: MutexGuard<'_, Origin>) -> Result<u64, ConfigError> {
+        let api_keys = self.noted(self.api_keys(&origin.config))?;
+        Ok(self.put_in_force(origin, api_keys, current))
+    }
+
+    fn put_in_force(
         &self,
-        config: &Config,
         origin: Origin,
+        api_keys: Arc<ApiKeys>,
         mut current: MutexGuard<'_, Origin>,
-    ) -> Result<u64, ConfigError> {
+    ) -> u64 {
+        let config = &origin.config;
         let before = self.snapshot.load();
-        // The last step that can fail: what it reads is not in the configuration itself.
-        let api_keys = self.counted(before.api_keys.reconfigured(&config.api_key))?;
         let generation = before.generation + 1;
         let limiter = before.limiter.reconfigured(Snapshot::limits(config));
         let handover = limiter.in_handover();
@@ -140,8 +189,10 @@ impl Engine {
             self.snapshot
                 .store(Snapshot::new(config, limiter, api_keys, generation).into());
         }
+        self.history
+            .reloaded(generation, config::changed_keys(&current.config, config));
         *current = origin;
-        Ok(generation)
+        generation
     }
 
     pub(crate) fn origin(&self) -> MutexGuard<'_, Origin> {
@@ -149,10 +200,12 @@ impl Engine {
         self.origin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn counted<T>(&self, result: Result<T, ConfigError>) -> Result<T, ConfigError> {
-        if result.is_err() {
+    /// Counts and records a failure.
+    fn noted<T>(&self, result: Result<T, ConfigError>) -> Result<T, ConfigError> {
+        if let Err(error) = &result {
             // Relaxed: a statistic.
             self.counters.reload_errors.fetch_add(1, Ordering::Relaxed);
+            self.history.refused(self.snapshot.load().generation, error);
         }
         result
     }

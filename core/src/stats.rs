@@ -10,6 +10,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::credential::api_key::VerificationStats;
 use crate::decision::{Decision, METHODS, Method, REASONS, Reason};
+use crate::reload_history::Reload;
 
 /// Threads share this many sets of counters.
 const STRIPES: usize = 16;
@@ -98,6 +99,11 @@ pub struct Stats {
     pub allowed: Vec<(Method, u64)>,
     /// Decisions that refused, by reason.
     pub refused: Vec<(Reason, u64)>,
+    /// Refusals that came too fast to be recorded one by one ([`Engine::recent_refusals`](crate::Engine::recent_refusals)).
+    /// They are counted in `refused` all the same.
+    pub refusals_not_recorded: u64,
+    /// The last 32 reloads, oldest first: what changed, or why it was refused.
+    pub reloads: Vec<Reload>,
     /// How many clients can have a counter of their own.
     pub ip_limit: u32,
     /// Counters whose client could not send a full burst at this moment.

@@ -21,9 +21,7 @@ impl Engine {
     /// thread, or this thread waits for another one that verifies it already. It blocks for as long as the verifier
     /// takes, with Elasticsearch at most `api_key.elasticsearch.timeout`.
     pub fn verify(&self, request: &Request<'_>, now: Option<u64>) -> Client<'_> {
-        let client = self.client(self.identify_waiting(request, now));
-        let _ = self.counters.count(client.decision());
-        client
+        self.identified(request, self.identify_waiting(request, now))
     }
 
     /// As [`Engine::check`], but never [`Reason::Pending`]: waits as [`Engine::verify`] does.

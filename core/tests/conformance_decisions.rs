@@ -1,5 +1,7 @@
 //! `conformance/decisions.json` and `conformance/gcra.json`, through the public API.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::net::IpAddr;
 
 use serde::Deserialize;
@@ -70,7 +72,7 @@ fn answer(decision: &Decision, field: &str) -> Value {
         "grpc_status" => json!(decision.grpc_status() as i32),
         "reason" => json!(decision.reason.as_str()),
         "method" => json!(decision.method.map(|method| method.as_str())),
-        "remaining" => json!(decision.rate.map(|rate| rate.remaining)),
+        "remaining" => json!(decision.rate.map(|rate| rate.remaining())),
         "client" => json!(decision.client.to_string()),
         "retry_after_ns" => json!(decision.retry_after().map(|wait| wait.as_nanos() as u64)),
         "www_authenticate" => json!(decision.www_authenticate().is_some()),

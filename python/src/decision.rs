@@ -105,7 +105,7 @@ impl Decision {
     /// Events that would still fit now; None where no counter was consulted.
     #[getter]
     fn remaining(&self) -> Option<u64> {
-        self.inner.rate.map(|rate| rate.remaining)
+        self.inner.rate.map(|rate| rate.remaining())
     }
 
     /// Seconds that the caller of `reserve` must sleep before it accepts the batch; 0.0 otherwise.

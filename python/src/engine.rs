@@ -38,9 +38,9 @@ impl Engine {
 
     /// Takes up a changed configuration, whole or not at all, and returns its number.
     ///
-    /// `None`: the file that the engine was made from, or last reloaded from, once more. A path object is a file. So is a `str`
-    /// of one line that names an existing file or ends in `.yml` or `.yaml`; any other `str` is YAML text. Raises `ConfigError`; the
-    /// configuration before stays in force then. Live counters are kept.
+    /// `None`: the file that the configuration in force came from, once more. A path object is a file. So is a `str` of one
+    /// line that names an existing file or ends in `.yml` or `.yaml`; any other `str` is YAML text. Raises `ConfigError`;
+    /// the configuration before stays in force then. Live counters are kept.
     #[pyo3(signature = (path_or_yaml = None))]
     fn reload(&self, py: Python<'_>, path_or_yaml: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
         let engine = &self.inner;
@@ -129,11 +129,14 @@ impl Engine {
     /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
     #[getter]
     fn warnings(&self) -> Vec<String> {
-        self.inner
-            .warnings()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let warnings = self.inner.warnings();
+        warnings.iter().map(ToString::to_string).collect()
+    }
+
+    /// The files that the configuration in force was read from: when one of them changes, reload.
+    #[getter]
+    fn files(&self) -> Vec<PathBuf> {
+        self.inner.files()
     }
 
     fn __repr__(&self) -> &'static str {

@@ -12,7 +12,6 @@ import threading
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -25,8 +24,10 @@ from tollbar.intake.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 TOKEN = "correct-horse-battery-staple"
+COMMAND = [sys.executable, "-m", "tollbar.intake"]
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
@@ -75,7 +76,9 @@ class Ingestor:
 
 
 @asynccontextmanager
-async def ingestor(yaml: str, directory: Path, *, idle_timeout: float = 5.0, peer: str = "198.51.100.7") -> AsyncIterator[Ingestor]:
+async def ingestor(
+    yaml: str, directory: Path, *, idle_timeout: float = 5.0, peer: str = "198.51.100.7"
+) -> AsyncIterator[Ingestor]:
     engine = Engine.from_str(yaml)
     file = directory / "events.ndjson"
     output = Output(str(file))
@@ -131,8 +134,7 @@ class Servers:
         config_file.write_text(yaml)
         output = self._directory / "events.ndjson"
         process = subprocess.Popen(
-            [sys.executable, "-m", "tollbar.intake", "--config", config_file, "--listen", listen]
-            + ["--output", output, *options],
+            [*COMMAND, "--config", str(config_file), "--listen", listen, "--output", str(output), *options],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import AUTH, CONFIG, Ingestor, config, ingestor
 from google.protobuf.json_format import MessageToJson
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -19,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from conftest import AUTH, CONFIG, Ingestor, config, ingestor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,6 +201,17 @@ async def test_the_rate_limit_counts_spans(tmp_path: Path) -> None:
         assert len(intake.written()) == 20
 
 
+async def test_all_resources_together_wait_a_second_at_most(tmp_path: Path) -> None:
+    yaml = OTLP_CONFIG.replace("event_limit: 100", "event_limit: 10")
+    async with ingestor(yaml, tmp_path) as intake:
+        export = traces(*[("my-app", "iOS", "swift")] * 10, spans=9)
+        response = await intake.http.post("/v1/traces", content=export.SerializeToString(), headers=PROTOBUF)
+        assert response.status_code == 200
+        rejected = ExportTraceServiceResponse.FromString(response.content).partial_success.rejected_spans
+        # 29 at once and 10 more within the second: four resources of ten.
+        assert rejected == 90 - len(intake.written()) == 54
+
+
 async def test_more_than_the_burst_is_429_without_a_time(tmp_path: Path) -> None:
     yaml = OTLP_CONFIG.replace("event_limit: 100", "event_limit: 10")
     async with ingestor(yaml, tmp_path) as intake:
@@ -262,7 +274,9 @@ async def test_bodies_are_decompressed_and_bounded(intake: Ingestor) -> None:
     assert (await intake.http.post("/v1/traces", content=gzip.compress(export), headers=headers)).status_code == 200
     assert len(intake.written()) == 2000
     bomb = gzip.compress(b"\x0a" * 9 * 1024 * 1024)
-    too_large = await intake.http.post("/v1/traces", content=bomb, headers=headers)
+    inflated = await intake.http.post("/v1/traces", content=bomb, headers=headers)
+    assert inflated.status_code == 413
+    too_large = await intake.http.post("/v1/traces", content=b"\x0a" * 9 * 1024 * 1024, headers={**AUTH, **PROTOBUF})
     assert too_large.status_code == 413
     assert b"too large" in too_large.content
     damaged = await intake.http.post("/v1/traces", content=b"no gzip", headers=headers)

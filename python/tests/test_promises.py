@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import SECOND, Reference, exceeds_global_bound
 
+from reference import SECOND, Reference, exceeds_global_bound
 from tollbar import Engine
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from conftest import AUTH, METADATA, NDJSON, Ingestor, config, ingestor, ndjson, transaction
 
 if TYPE_CHECKING:
@@ -71,11 +72,8 @@ async def test_agent_configuration_is_empty_and_cached(intake: Ingestor, path: s
 @pytest.mark.parametrize("path", CONFIG_ROUTES)
 async def test_an_agent_that_knows_the_configuration_is_told_304(intake: Ingestor, path: str) -> None:
     params = {"service.name": "my-frontend"}
-    for known in (
-        {"headers": {"If-None-Match": '"-"'}, "params": params},
-        {"params": {**params, "ifnonematch": "-"}},
-    ):
-        response = await intake.http.get(path, **known)
+    for headers, query in (({"If-None-Match": '"-"'}, params), ({}, {**params, "ifnonematch": "-"})):
+        response = await intake.http.get(path, params=query, headers=headers)
         assert (response.status_code, response.content) == (304, b"")
         assert response.headers["etag"] == '"-"'
 

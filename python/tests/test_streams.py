@@ -8,8 +8,8 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import AUTH, CONFIG, METADATA, METADATA_V3, NDJSON, TOKEN, Ingestor, config, ingestor, ndjson, transaction
 
+from conftest import AUTH, CONFIG, METADATA, METADATA_V3, NDJSON, TOKEN, Ingestor, config, ingestor, ndjson, transaction
 from tollbar.intake.body import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ RUM_V3 = "/intake/v3/rum/events"
 async def post(
     intake: Ingestor, content: bytes, *, path: str = V2, headers: dict[str, str] | None = None, auth: bool = True
 ) -> Any:
-    return await intake.http.post(path, content=content, headers={**NDJSON, **(AUTH if auth else {}), **(headers or {})})
+    return await intake.http.post(
+        path, content=content, headers={**NDJSON, **(AUTH if auth else {}), **(headers or {})}
+    )
 
 
 async def test_events_with_a_token_are_accepted_and_written(intake: Ingestor) -> None:
@@ -57,7 +59,9 @@ async def test_all_event_types_of_v2(intake: Ingestor) -> None:
 
 async def test_a_rum_v3_transaction_counts_with_its_spans_and_metrics(intake: Ingestor) -> None:
     document = {"x": {"id": "1", "tid": "2", "y": [{"id": "3"}, {"id": "4"}], "me": [{"sa": {}}]}}
-    response = await post(intake, ndjson(METADATA_V3, document, {"e": {"id": "5"}}), path=RUM_V3 + "?verbose", auth=False)
+    response = await post(
+        intake, ndjson(METADATA_V3, document, {"e": {"id": "5"}}), path=RUM_V3 + "?verbose", auth=False
+    )
     assert (response.status_code, response.json()) == (202, {"accepted": 5})
     lines = intake.written()
     assert [line["type"] for line in lines] == ["transaction", "span", "span", "metricset", "error"]
@@ -472,12 +476,11 @@ async def test_a_body_that_stalls_is_408_and_keeps_what_was_accepted(tmp_path: P
 
 
 async def test_what_cannot_be_written_is_not_accepted(tmp_path: Path) -> None:
-    from tollbar.intake import create_app
-    from tollbar.intake.output import Output
-
     import httpx
 
     from tollbar import Engine
+    from tollbar.intake import create_app
+    from tollbar.intake.output import Output
 
     output = Output("/dev/full")
     app = create_app(Engine.from_str(CONFIG), output)

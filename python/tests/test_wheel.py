@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONFIG, TOKEN, config
 
 import tollbar
+from conftest import CONFIG, TOKEN, config
 from tollbar import ConfigError, Engine
 
 PEER = "198.51.100.7"

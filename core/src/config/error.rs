@@ -33,6 +33,25 @@ impl ConfigError {
         Some(Self { problems, files })
     }
 
+    /// A file that was noticed to have changed would let everybody in.
+    #[cfg(feature = "watch")]
+    pub(crate) fn authentication_gone(file: &std::path::Path, files: Vec<PathBuf>) -> Self {
+        let problem = Problem {
+            file: Some(file.display().to_string()),
+            line: None,
+            column: None,
+            key: None,
+            found: "a file without authentication, where the configuration in force has one".into(),
+            accepted: "a secret token or API keys, in a file that is reloaded because it changed"
+                .into(),
+            hint: Some("to let everybody in, reload it by hand or restart".into()),
+        };
+        Self {
+            problems: vec![problem],
+            files,
+        }
+    }
+
     /// An engine was asked to read its file again, but was not made from one.
     pub(crate) fn no_file_to_reload() -> Self {
         let problem = Problem {

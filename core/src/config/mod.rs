@@ -13,12 +13,14 @@
 //! | `values.rs` | text -> number, duration, network, URL |
 //! | `tokens.rs`, `local_keys.rs` | the two kinds of value that take more than a line of text |
 //! | `validate.rs` | [`Config::validate`] for configurations that programs build |
+//! | `changes.rs` | which keys two configurations differ in |
 //! | `error.rs` | [`ConfigError`], [`Problem`], [`Warning`] |
 //!
 //! Invariants of the whole folder: no input panics or recurses without bound; every problem of a file is
 //! reported at once; a secret never appears in a problem, a warning, an origin or a `Debug`.
 
 mod api_key;
+mod changes;
 mod env;
 mod error;
 mod flatten;
@@ -38,6 +40,7 @@ pub use api_key::{
     ApiKeyConfig, ElasticsearchConfig, KeyHash, LocalApiKey, Pem, Privilege, SslConfig,
     VerificationMode,
 };
+pub(crate) use changes::changed_keys;
 pub use error::{ConfigError, Problem, Warning};
 pub use keys::{Key, keys};
 pub use load::{Loaded, MAX_FILE_SIZE};

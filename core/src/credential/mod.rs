@@ -3,8 +3,10 @@
 //! Invariant: nothing here shows a secret, be it in an error, in `Debug` or through the time that a comparison takes.
 
 pub(crate) mod api_key;
+mod claimed_id;
 mod header;
 mod secret_token;
 
+pub(crate) use claimed_id::claimed_key_id;
 pub(crate) use header::{Credential, parse};
 pub(crate) use secret_token::TokenSet;

@@ -9,7 +9,7 @@ use super::gcra::{Conformance, Gcra};
 use super::hash::KeyHasher;
 use super::table::{Batch, Charge, Table};
 use crate::client_ip::ClientKey;
-use crate::decision::Rate;
+use crate::decision::{Rate, RateLimits};
 
 /// The limits of anonymous access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Limits {
 /// let limiter = RateLimiter::new(Limits { ip_limit: 1000, event_limit: 10, burst_multiplier: 3 });
 /// let client = ClientKey::new(IpAddr::from([203, 0, 113, 9]), 64);
 /// let now = 0; // nanoseconds of your monotonic clock
-/// assert_eq!(limiter.charge(client, 30, now).rate.remaining, 0);
+/// assert_eq!(limiter.charge(client, 30, now).rate.remaining(), 0);
 /// assert_eq!(limiter.charge(client, 1, now).rate.retry_after_ns, Some(100_000_000));
 /// assert!(limiter.charge(client, 1, now + 100_000_000).admitted);
 /// ```
@@ -112,7 +112,6 @@ impl RateLimiter {
 
     #[inline]
     fn verdict(&self, conformance: Conformance, tat: u64, now: u64) -> Verdict {
-        let remaining = self.gcra.remaining(tat, now);
         let (admitted, retry_after_ns, wait_ns) = match conformance {
             Conformance::Conforming { wait, .. } => (true, Some(0), wait),
             Conformance::NonConforming { retry_after } => (false, Some(retry_after), 0),
@@ -121,9 +120,14 @@ impl RateLimiter {
         Verdict {
             admitted,
             rate: Rate {
-                remaining,
                 retry_after_ns,
                 wait_ns,
+                limits: RateLimits {
+                    event_limit: self.limits.event_limit,
+                    burst_multiplier: self.limits.burst_multiplier,
+                },
+                tat,
+                now,
             },
         }
     }

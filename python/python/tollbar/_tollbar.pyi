@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
+
+__all__ = ["Client", "ConfigError", "Decision", "Engine", "Problem", "__version__"]
 
 __version__: str
 
@@ -67,6 +70,8 @@ class Engine:
     def stats(self) -> dict[str, Any]: ...
     @property
     def warnings(self) -> list[str]: ...
+    @property
+    def files(self) -> list[Path]: ...
 
 @final
 class Client:

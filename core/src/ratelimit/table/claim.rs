@@ -17,7 +17,7 @@
 //! for the claimant: it goes on with that claim itself. Of rival claims the one with the lowest index survives.
 
 use super::slot::{FROZEN, Owner, State};
-use super::{Batch, Candidates, Charge, KeyHash, Table, WINDOW};
+use super::{Batch, Charge, KeyHash, Table, WINDOW};
 use crate::ratelimit::gcra::{Conformance, Gcra};
 use crate::sync::Ordering;
 
@@ -55,7 +55,11 @@ impl Table {
         let debt = previous.map_or(0, |previous| self.debt_in(previous, batch.hash));
         loop {
             let index = match self.look(batch.hash, batch.now) {
-                Sight::Owned(index) => index,
+                Sight::Owned(index) => {
+                    // The hint was late or wrong.
+                    self.hints.note(index, batch.hash);
+                    index
+                }
                 Sight::Moved(index) => {
                     if let Some(charge) = self.settle_or_leave(index, batch, gcra, previous) {
                         return charge;
@@ -112,16 +116,12 @@ impl Table {
 
     /// Looks over the candidates of a newcomer.
     fn look(&self, hash: KeyHash, now: u64) -> Sight {
-        let candidates = self.candidates(hash);
         let mut claimed = None;
         let mut best: Option<(Victim, Preference)> = None;
-        for (window, start) in candidates.starts.into_iter().enumerate() {
-            if window == 1 && start == candidates.starts[0] {
-                break;
-            }
+        for window in self.candidates(hash).windows() {
             let mut here: Option<Victim> = None;
             let mut passed = 0;
-            for index in start..start + candidates.length {
+            for index in self.window(window) {
                 let slot = self.slot(index);
                 let owner = slot.owner_seqcst();
                 if owner.fingerprint() == hash.fingerprint() {
@@ -172,7 +172,7 @@ impl Table {
     fn look_for_handover(&self, hash: KeyHash) -> Sight {
         let mut claimed = None;
         let mut best: Option<Victim> = None;
-        for index in self.candidates(hash).iter() {
+        for index in self.candidates_of(hash) {
             let slot = self.slot(index);
             let owner = slot.owner_seqcst();
             if owner.fingerprint() == hash.fingerprint() {
@@ -215,8 +215,7 @@ impl Table {
     fn confirm(&self, index: usize, claim: Owner, hash: KeyHash, debt: u64) -> Option<usize> {
         self.publish_locator(index, claim, hash);
         self.slot(index).raise_tat(debt);
-        let candidates: Candidates = self.candidates(hash);
-        for other in candidates.iter().filter(|&other| other != index) {
+        for other in self.candidates_of(hash).filter(|&other| other != index) {
             let slot = self.slot(other);
             let owner = slot.owner_seqcst();
             if owner.fingerprint() != hash.fingerprint() {
@@ -239,9 +238,11 @@ impl Table {
                 State::Free => {}
             }
         }
-        self.slot(index)
-            .change_owner(claim, claim.confirmed())
-            .then_some(index)
+        if !self.slot(index).change_owner(claim, claim.confirmed()) {
+            return None;
+        }
+        self.hints.note(index, hash);
+        Some(index)
     }
 
     /// Notes the claimant's locator, for whoever has to find the key again. A note of a later incarnation stays.

@@ -66,11 +66,11 @@ impl Table {
     /// What the key owed in the table before, which it can't charge any more after this.
     #[cold]
     pub(super) fn debt_in(&self, previous: &Table, hash: KeyHash) -> u64 {
-        for index in previous.candidates(hash).iter() {
+        for index in previous.candidates_of(hash) {
             previous.slot(index).freeze();
         }
         previous
-            .find(hash)
+            .find_exactly(hash)
             .map_or(0, |index| self.shifted(previous.slot(index).freeze()))
     }
 

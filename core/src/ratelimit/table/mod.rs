@@ -1,9 +1,10 @@
 //! The counters: a table of fixed capacity, lock-free, that never allocates after it was made.
 //!
-//! A client key hashes to two windows of eight neighbouring counters (all counters, where there are 16 or fewer) and
-//! may own any one of those. Looking up reads owners; charging is one compare-and-swap on the TAT. A key that owns none
-//! takes over the candidate with the smallest TAT and inherits that TAT (`claim.rs`). A table can be replaced by one
-//! of another size while it is in use (`handover.rs`).
+//! The counters stand in windows of eight, the last one perhaps shorter. A client key hashes to two windows (where there
+//! is one, to that) and may own any one of their counters. Looking up reads a byte for each candidate (`hints.rs`) and
+//! then one counter, a single cache line of a large table; charging is one compare-and-swap on its TAT. A key that owns
+//! no counter takes over the candidate with the smallest TAT and inherits that TAT (`claim.rs`). A table can be replaced
+//! by one of another size while it is in use (`handover.rs`).
 //!
 //! # Invariants
 //!
@@ -11,23 +12,25 @@
 //!   counter admits, so the sum is bounded whatever the threads do and however late they are: a charge that was meant for
 //!   a previous owner lands on *some* counter and keeps its bound.
 //! - P2: no key owns two counters at once (`claim.rs` has the argument).
-//! - P5: 16 bytes a counter for the words that decisions touch, 8 more to find a counter's key again when the table is replaced.
+//! - P5: 25 bytes a counter: 16 for owner and TAT, 1 for the hint, 8 to find the owner's key again when the table is replaced.
 
 mod claim;
 mod handover;
+mod hints;
 mod slot;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, OnceLock};
 
+use self::hints::Hints;
 use self::slot::{FROZEN, Slot};
 use super::gcra::{Conformance, Gcra};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Counters in a window.
 const WINDOW: usize = 8;
-/// Bytes in a cache line. The first counter starts one, and with it (nearly) every window.
+/// Bytes in a cache line. The first counter starts one, so that no counter lies in two.
 const CACHE_LINE: usize = 64;
 /// How many counters the allocation may have to skip until a cache line starts.
 const SKIPPED: usize = CACHE_LINE / size_of::<Slot>() - 1;
@@ -74,6 +77,7 @@ pub(crate) struct Table {
     /// `capacity` counters from `first` on.
     slots: Box<[Slot]>,
     first: usize,
+    hints: Hints,
     /// For each counter, its owner's locator and the incarnation that it belongs to: with the fingerprint, the whole
     /// hash. Only replacing the table reads it.
     locators: Box<[AtomicU64]>,
@@ -90,25 +94,17 @@ pub(crate) struct Table {
     next: OnceLock<Arc<Table>>,
 }
 
-/// Where a key's counter may be: two windows, as the index of their first counter.
+/// Where a key's counter may be: two windows, different ones unless there is only one.
 #[derive(Clone, Copy)]
 struct Candidates {
-    starts: [usize; 2],
-    length: usize,
+    windows: [usize; 2],
 }
 
 impl Candidates {
-    /// The counters, window by window. Where the windows overlap some come twice, which does no harm.
-    fn iter(self) -> impl Iterator<Item = usize> {
-        let windows = if self.starts[0] == self.starts[1] {
-            1
-        } else {
-            2
-        };
-        self.starts
-            .into_iter()
-            .take(windows)
-            .flat_map(move |start| start..start + self.length)
+    /// The windows, each once.
+    fn windows(self) -> impl Iterator<Item = usize> {
+        let [first, second] = self.windows;
+        std::iter::once(first).chain((second != first).then_some(second))
     }
 }
 
@@ -127,6 +123,7 @@ impl Table {
         Self {
             slots,
             first,
+            hints: Hints::new(capacity.div_ceil(WINDOW)),
             locators: zeroed_words(capacity),
             capacity,
             windows: capacity.div_ceil(WINDOW) as u32,
@@ -166,27 +163,22 @@ impl Table {
         }
     }
 
-    /// The counter that this key owns.
+    /// The counter that this key owns, or `None`, which may be wrong: the hints are late at times.
     #[inline]
     fn find(&self, hash: KeyHash) -> Option<usize> {
-        let candidates = self.candidates(hash);
-        let fingerprint = hash.fingerprint();
-        let [first, second] = candidates.starts;
-        self.find_in(first, candidates.length, fingerprint)
-            .or_else(|| self.find_in(second, candidates.length, fingerprint))
+        let index = self.hints.look_up(self.candidates(hash), hash)?;
+        if self.slot(index).owner().is_owned_by(hash.fingerprint()) {
+            Some(index)
+        } else {
+            self.find_exactly(hash)
+        }
     }
 
-    /// Looks through a window without a branch that depends on where the key is: a processor would often guess it wrong.
-    #[inline]
-    fn find_in(&self, start: usize, length: usize, fingerprint: u32) -> Option<usize> {
-        let window = &self.slots[self.first + start..][..length];
-        let owned = |slot: &Slot| u32::from(slot.owner().is_owned_by(fingerprint));
-        let found = match <&[Slot; WINDOW]>::try_from(window) {
-            // The usual length, known to the compiler.
-            Ok(window) => (0..WINDOW).fold(0, |found, i| found | owned(&window[i]) << i),
-            Err(_) => (0..length).fold(0, |found, i| found | owned(&window[i]) << i),
-        };
-        (found != 0).then(|| start + found.trailing_zeros() as usize)
+    /// The counter that this key owns. Reads all candidates.
+    #[cold]
+    fn find_exactly(&self, hash: KeyHash) -> Option<usize> {
+        self.candidates_of(hash)
+            .find(|&index| self.slot(index).owner().is_owned_by(hash.fingerprint()))
     }
 
     /// GCRA's loop: reads the TAT, decides, and stores the new TAT if nobody was faster.
@@ -231,31 +223,30 @@ impl Table {
     #[inline]
     fn candidates(&self, hash: KeyHash) -> Candidates {
         let first = scale(hash.locator(), self.windows);
-        let starts = if self.windows == 1 {
-            [0, 0]
-        } else {
-            // Among the other windows: two choices are always two. Multiplying by an odd constant (2^64 divided by the golden
-            // ratio) mixes both halves into the upper one, so that keys sharing a first window part ways.
-            let other = scale((self.mix(hash) >> 32) as u32, self.windows - 1);
-            let second = other + u32::from(other >= first);
-            [self.window_start(first), self.window_start(second)]
-        };
+        if self.windows == 1 {
+            return Candidates { windows: [0, 0] };
+        }
+        // Among the other windows: two choices are always two. Multiplying by an odd constant (2^64 divided by the golden
+        // ratio) mixes both halves into the upper one, so that keys sharing a first window part ways.
+        let mixed = hash.0.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let other = scale((mixed >> 32) as u32, self.windows - 1);
+        let second = other + u32::from(other >= first);
         Candidates {
-            starts,
-            length: self.capacity.min(WINDOW),
+            windows: [first as usize, second as usize],
         }
     }
 
-    #[inline]
-    fn mix(&self, hash: KeyHash) -> u64 {
-        hash.0.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    /// The counters that a key may own, window by window.
+    fn candidates_of(&self, hash: KeyHash) -> impl Iterator<Item = usize> {
+        self.candidates(hash)
+            .windows()
+            .flat_map(|window| self.window(window))
     }
 
-    /// Where a window starts. The last one ends with the table, and may overlap the one before it: so every counter
-    /// is a candidate of some keys, however odd the capacity.
-    #[inline]
-    fn window_start(&self, window: u32) -> usize {
-        (window as usize * WINDOW).min(self.capacity - WINDOW)
+    /// The counters of a window: eight, or fewer in the last one.
+    fn window(&self, window: usize) -> std::ops::Range<usize> {
+        let start = window * WINDOW;
+        start..(start + WINDOW).min(self.capacity)
     }
 
     #[inline]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tollbar import ConfigError, Engine
+from tollbar import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -26,20 +27,24 @@ log = logging.getLogger("tollbar.intake")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ingestor; return the exit code."""
     options = _parser().parse_args(arguments)
+    # Until the server handles it: a reload that comes early must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.basicConfig(
         stream=sys.stderr, level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
         from tollbar.intake import server  # noqa: PLC0415 (its packages are an extra)
         from tollbar.intake.output import Output  # noqa: PLC0415
+        from tollbar.intake.reload import Reloader  # noqa: PLC0415
     except ModuleNotFoundError as error:
         return _unusable(f"the package {error.name} is missing: pip install 'tollbar[intake]'")
 
     try:
-        engine = Engine.from_file(options.config)
+        reloader = Reloader(options.config)
     except ConfigError as error:
         return _unusable(*(problem.message for problem in error.problems))
-    for warning in engine.warnings:
+    for warning in reloader.engine.warnings:
         log.warning("%s", warning)
     try:
         sock = server.listen(options.listen)
@@ -51,13 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _unusable(f"cannot write to {options.output}: {error.strerror}")
 
     settings = server.Settings(
-        config=options.config,
         idle_timeout=options.idle_timeout,
         drain_timeout=options.drain_timeout,
         max_connections=options.max_connections,
     )
-    log.info("listening on %s", server.address_of(sock))
-    _run(server.serve(engine, sock, output, settings))
+    _run(server.serve(reloader, sock, output, settings))
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,7 +26,7 @@ from tollbar.intake.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from starlette.datastructures import Headers
     from starlette.types import Receive
@@ -180,7 +181,7 @@ class Body:
         self._receive = receive
         self._open = open_bodies
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the decoded body in steps of at most `STEP` bytes, and `b""` before each wait for the client."""
         decoder: Decoder | None = None
         head = b""
@@ -200,14 +201,15 @@ class Body:
         if decoder is not None:
             decoder.finish()
 
-    async def lines(self) -> AsyncIterator[Line | None]:
+    async def lines(self) -> AsyncGenerator[Line | None, None]:
         """Yield the body's lines that are not blank, and None where the client is waited for next: time to act."""
         splitter = _LineSplitter()
-        async for chunk in self.chunks():
-            if not chunk:
-                yield None
-            for line in splitter.feed(chunk):
-                yield line
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                if not chunk:
+                    yield None
+                for line in splitter.feed(chunk):
+                    yield line
         for line in splitter.finish():
             yield line
 
@@ -215,8 +217,9 @@ class Body:
         """Return the decoded body at once, of at most `limit` bytes. Use it as a context manager."""
         whole = WholeBody(self._open)
         try:
-            async for chunk in self.chunks():
-                whole.extend(chunk, limit)
+            async with aclosing(self.chunks()) as chunks:
+                async for chunk in chunks:
+                    whole.extend(chunk, limit)
         except BaseException:
             whole.close()
             raise

@@ -55,12 +55,16 @@ def require(decision: Decision) -> None:
         raise RefusedError(decision)
 
 
-async def make_room(client: Client, events: int) -> None:
-    """Charge a batch before any event of it is accepted, and wait until it has room. Raises `RefusedError`."""
-    decision = client.reserve(events, max_wait=MAX_WAIT_SECONDS)
+async def make_room(client: Client, events: int, max_wait: float = MAX_WAIT_SECONDS) -> float:
+    """Charge a batch before any event of it is accepted, and wait until it has room.
+
+    Returns the seconds that were waited. Raises `RefusedError`.
+    """
+    decision = client.reserve(events, max_wait=max_wait)
     require(decision)
     if decision.wait > 0:
         await asyncio.sleep(decision.wait)
+    return decision.wait
 
 
 def refusal_headers(error: IntakeError) -> dict[str, str]:

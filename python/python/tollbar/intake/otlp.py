@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from tollbar.intake.body import Body, OpenBodies
 from tollbar.intake.errors import IntakeError, InvalidBodyError, RefusedError, UnsupportedError
-from tollbar.intake.gate import enter, error_response, make_room, refusal_headers, require
+from tollbar.intake.gate import MAX_WAIT_SECONDS, enter, error_response, make_room, refusal_headers, require
 from tollbar.intake.output import Origin, Output, Record
 from tollbar.intake.v2 import Source
 
@@ -158,7 +158,7 @@ class OtlpRoute:
             else:
                 document = json.loads(data)
                 if not isinstance(document, dict):
-                    raise ValueError("accepted is an object")  # noqa: TRY004 (bad input, not a bad call)
+                    raise ValueError("accepted is an object")
                 _recode_ids(document, _id_from_hex)
                 ParseDict(document, export, ignore_unknown_fields=True, max_recursion_depth=_MAX_DEPTH)
         except DecodeError as error:
@@ -173,6 +173,8 @@ class OtlpRoute:
 
     async def _accept(self, client: Client, export: Any, size: int) -> _Outcome:
         outcome = _Outcome()
+        # All resources of a request together wait no longer than one batch may: the whole body is in memory.
+        patience = MAX_WAIT_SECONDS
         for group in getattr(export, self.signal.resources):
             events = self._count(group)
             if not events:
@@ -182,7 +184,7 @@ class OtlpRoute:
                 require(client.authorize("ingest", agent=source.agent, service=source.service))
                 # Encoded before it is charged: what can't be written costs nothing.
                 records = await _elsewhere(size, lambda group=group: list(self._records(group)))
-                await make_room(client, events)
+                patience -= await make_room(client, events, max(patience, 0.0))
             except RefusedError as refusal:
                 outcome.refuse(refusal, events)
                 continue

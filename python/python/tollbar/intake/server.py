@@ -21,13 +21,12 @@ import uvicorn
 from tollbar.intake.app import create_app
 from tollbar.intake.body import OpenBodies
 from tollbar.intake.protocol import BoundedProtocol
-from tollbar.intake.reload import Reloader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tollbar import Engine
     from tollbar.intake.output import Output
+    from tollbar.intake.reload import Reloader
 
 log = logging.getLogger("tollbar.intake")
 
@@ -43,7 +42,6 @@ class ListenError(Exception):
 class Settings:
     """How to serve."""
 
-    config: Path
     idle_timeout: float = 30.0
     drain_timeout: float = 10.0
     max_connections: int = 1024
@@ -72,7 +70,7 @@ def _listen_tcp(address: str) -> socket.socket:
         family = socket.AF_INET6 if dual else socket.AF_INET
         return socket.create_server(("", int(port)), family=family, backlog=2048, dualstack_ipv6=dual)
     family, _, _, _, target = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server(target[:2], family=family, backlog=2048)  # type: ignore[arg-type]
+    return socket.create_server(target[:2], family=family, backlog=2048)
 
 
 def _listen_unix(path: Path) -> socket.socket:
@@ -102,17 +100,23 @@ def address_of(sock: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server with signals handled by `serve`: a drained server has ended well, so its exit code is 0."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say where, once requests are accepted and signals handled."""
+        await super().startup(sockets)
+        for sock in sockets or ():
+            log.info("listening on %s", address_of(sock))
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def serve(engine: Engine, sock: socket.socket, output: Output, settings: Settings) -> None:
+async def serve(reloader: Reloader, sock: socket.socket, output: Output, settings: Settings) -> None:
     """Serve until told to stop, then drain."""
     open_bodies = OpenBodies(settings.idle_timeout)
     server = _Server(
         uvicorn.Config(
-            create_app(engine, output, open_bodies),
+            create_app(reloader.engine, output, open_bodies),
             http=BoundedProtocol,
             ws="none",
             lifespan="on",
@@ -125,7 +129,6 @@ async def serve(engine: Engine, sock: socket.socket, output: Output, settings: S
         )
     )
     loop = asyncio.get_running_loop()
-    reloader = Reloader(engine, settings.config)
     background: set[asyncio.Task[object]] = set()
 
     def start(task: asyncio.Task[object]) -> None:

@@ -5,6 +5,7 @@ Invariant: never anonymous. The upload streams through; of it only the short fie
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,14 +112,16 @@ class SourcemapRoute:
             )
         fields = _Fields(boundary)
         size = 0
-        async for chunk in Body(request.headers, request.receive, self.open_bodies).chunks():
-            size += len(chunk)
-            if size > MAX_UPLOAD_BYTES:
-                raise BodyTooLargeError(f"request body too large: accepted are up to {MAX_UPLOAD_BYTES} bytes")
-            try:
-                fields.parser.write(chunk)
-            except FormParserError as error:
-                raise InvalidBodyError(f"the form data is damaged: {error}") from None
+        body = Body(request.headers, request.receive, self.open_bodies)
+        async with aclosing(body.chunks()) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > MAX_UPLOAD_BYTES:
+                    raise BodyTooLargeError(f"request body too large: accepted are up to {MAX_UPLOAD_BYTES} bytes")
+                try:
+                    fields.parser.write(chunk)
+                except FormParserError as error:
+                    raise InvalidBodyError(f"the form data is damaged: {error}") from None
         if not fields.complete:
             raise InvalidBodyError("the form data is truncated")
         missing = [name for name in _REQUIRED if name not in fields.filled]

@@ -7,6 +7,7 @@ waited for. Whatever ends the stream, what was accepted stays accepted and the a
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -172,19 +173,18 @@ class StreamRoute:
         return result.response(verbose="verbose" in request.query_params)
 
     async def _read(self, request: Request, stream: _Stream) -> None:
-        lines = Body(request.headers, request.receive, self.open_bodies).lines()
+        body = Body(request.headers, request.receive, self.open_bodies)
         try:
-            async for line in lines:
-                if line is None:
-                    await stream.flush()
-                else:
-                    await stream.take(line)
+            async with aclosing(body.lines()) as lines:
+                async for line in lines:
+                    if line is None:
+                        await stream.flush()
+                    else:
+                        await stream.take(line)
         except RefusedError:
             raise
         except Exception:
             # The body broke off; the lines before are complete, and get their chance.
             await stream.flush()
             raise
-        finally:
-            await lines.aclose()
         await stream.flush()

@@ -74,7 +74,7 @@ impl Store {
         if let Some(place) = self.place_of(fingerprint) {
             let (set, way) = split(place);
             self.sets[set].renew(way, word);
-            order.to_back(place);
+            order.move_to_back(place);
             return;
         }
         if order.len() == self.capacity

@@ -70,7 +70,7 @@ impl Order {
     }
 
     /// Makes a place the newest.
-    pub(super) fn to_back(&mut self, place: usize) {
+    pub(super) fn move_to_back(&mut self, place: usize) {
         self.unlink(place);
         self.push_back(place);
     }

@@ -159,7 +159,7 @@ impl Way {
         // Acquire: if one of the words came from a replacement that is going on, the version that it set first is seen below.
         fence(Ordering::Acquire);
         let after = self.version.load(Ordering::Relaxed);
-        let settled = before == after && before % 2 == 0;
+        let settled = before == after && before.is_multiple_of(2);
         let found = high == fingerprint.high && low == fingerprint.low && word != Word::EMPTY;
         (settled && found).then_some(word)
     }

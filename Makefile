@@ -1,0 +1,81 @@
+# Two commands: `make run` starts the reference ingestor, `make test` passes every test of every language.
+# Both install what is missing (into .venv, e2e/rum/node_modules and, for what is Debian's, as root by apt).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
+	Cargo.toml Cargo.lock core/Cargo.toml python/Cargo.toml python/pyproject.toml
+
+.PHONY: help
+help: ## Lists the commands.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: .venv/.wheel ## Starts the reference ingestor on 127.0.0.1:8200 and prints what to try.
+	@scripts/run.sh
+
+.PHONY: demo
+demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents meet the ingestor; ends with a table.
+	@$(BIN)/python -m e2e.demo
+
+.PHONY: test
+test: lint test-rust test-python test-e2e ## Passes every test of every language.
+
+.PHONY: lint
+lint: .venv/.wheel ## Formatters and linters, all of them strict.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
+	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
+	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
+
+.PHONY: test-rust
+test-rust: setup ## Unit, property and conformance tests and the examples of the documentation.
+	cargo test --workspace --locked
+
+.PHONY: test-python
+test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
+	cd python && ../$(BIN)/python -m pytest
+
+.PHONY: test-e2e
+test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser ## Real agents against the ingestor.
+	$(BIN)/python -m pytest e2e
+
+.PHONY: bench
+bench: setup ## Benches against peers; writes target/bench/report.json.
+	cargo bench --package tollbar-benches --locked -- --noplot
+	$(PYTHON) scripts/bench_report.py
+
+.PHONY: clean
+clean: ## Removes what was built and installed here.
+	rm -rf target .venv e2e/rum/node_modules
+
+# Compilers and interpreters: installed where that can be done, else named.
+.PHONY: setup
+setup:
+	@scripts/setup.sh
+
+.PHONY: browser
+browser:
+	@e2e/install-browser.sh || true
+
+.venv/.requirements: python/requirements-dev.txt e2e/requirements.txt | setup
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r python/requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r e2e/requirements.txt
+	@touch $@
+
+.venv/.wheel: .venv/.requirements $(WHEEL_SOURCES)
+	$(BIN)/maturin build --release --locked --quiet --manifest-path python/Cargo.toml --interpreter $(BIN)/python --out target/wheels
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps --no-index target/wheels/tollbar-*.whl
+	@touch $@
+
+e2e/rum/node_modules/.installed: e2e/rum/package-lock.json | setup
+	cd e2e/rum && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,72 @@
+//! The id of a presented API key, for the records of refusals.
+//!
+//! Invariant: what stands behind the first colon, the secret, is never given away; and where no colon is found within the
+//! first [`MOST`] bytes, nothing is: it might be a secret that was pasted alone.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::header::{Credential, parse};
+use crate::refusals::ShortText;
+
+/// How many bytes of a decoded credential are looked at: a whole number of base64's groups, and one byte more than the id may have.
+const MOST: usize = 66;
+const _: () = assert!(MOST.is_multiple_of(3) && MOST > ShortText::MAX_LEN);
+const ENCODED: usize = MOST / 3 * 4;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The id that an `ApiKey` credential claims. Allocates nothing.
+pub(crate) fn claimed_key_id(authorization: Option<&[u8]>) -> Option<ShortText> {
+    let Credential::ApiKey(encoded) = parse(authorization) else {
+        return None;
+    };
+    let mut decoded = zeroize::Zeroizing::new([0; MOST]);
+    let encoded = &encoded[..encoded.len().min(ENCODED)];
+    let len = BASE64.decode_slice(encoded, decoded.as_mut_slice()).ok()?;
+    let colon = decoded[..len].iter().position(|byte| *byte == b':')?;
+    match std::str::from_utf8(&decoded[..colon]) {
+        Ok("") | Err(_) => None,
+        Ok(id) => Some(ShortText::new(id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::prelude::BASE64_STANDARD;
+
+    fn id_of(credential: &[u8]) -> Option<String> {
+        let header = format!("ApiKey {}", BASE64_STANDARD.encode(credential));
+        claimed_key_id(Some(header.as_bytes())).map(|id| id.to_string())
+    }
+
+    #[test]
+    fn the_id_is_what_stands_before_the_colon() {
+        assert_eq!(
+            id_of(b"VuaCfGcBCdbkQm:s3cret").as_deref(),
+            Some("VuaCfGcBCdbkQm")
+        );
+        let long = [b"id:".as_slice(), &[b'x'; 5000]].concat();
+        assert_eq!(id_of(&long).as_deref(), Some("id"));
+        let longest = [&[b'i'; ShortText::MAX_LEN], b":s3cret".as_slice()].concat();
+        assert_eq!(id_of(&longest).map(|id| id.len()), Some(ShortText::MAX_LEN));
+    }
+
+    #[test]
+    fn what_might_be_a_secret_is_no_id() {
+        assert_eq!(id_of(b"s3cret-without-a-colon"), None);
+        assert_eq!(id_of(&[b'x'; 300]), None);
+        assert_eq!(id_of(b":s3cret"), None);
+        assert_eq!(id_of(b"\xff\xfe:s3cret"), None);
+        assert_eq!(claimed_key_id(Some(b"ApiKey not*base64")), None);
+        assert_eq!(claimed_key_id(Some(b"Bearer aWQ6a2V5")), None);
+        assert_eq!(claimed_key_id(None), None);
+    }
+}
