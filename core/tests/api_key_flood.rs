@@ -2,6 +2,8 @@
 //!
 //! An allocator counts what is live, to see that memory stays fixed.
 
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::{authenticated, header, request, verified};
 fn engine(hosts: &[String], timeout: &str) -> Engine {
     let hosts = hosts.join(", ");
     Engine::from_yaml(&format!(
-        "apm-server.auth.api_key: {{enabled: true, elasticsearch: {{hosts: [{hosts:?}], timeout: {timeout}}}}}"
+        "apm-server.auth.api_key: {{enabled: true, elasticsearch: {{hosts: {hosts:?}, timeout: {timeout}}}}}"
     ))
     .unwrap()
 }
@@ -196,6 +196,24 @@ fn connections_are_used_again_and_may_be_closed_in_between() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.requests(), 40);
+}
+
+#[test]
+fn a_connection_that_breaks_under_a_request_is_no_reason_to_refuse() {
+    let server = StandIn::new(|_| all().once_per_connection());
+    let engine = engine(&[server.url()], "5s");
+    for n in 0..20 {
+        assert_eq!(
+            verified(&engine, &header("id", &n.to_string())),
+            Reason::Allowed,
+            "{n}"
+        );
+    }
+    // A host that never answers is asked twice, and no more.
+    let (before, deaf) = (server.requests(), header("id", "deaf"));
+    server.answers(|_| all().never());
+    assert_eq!(verified(&engine, &deaf), Reason::Unavailable);
+    assert!(server.requests() <= before + 2);
 }
 
 #[test]

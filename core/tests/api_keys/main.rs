@@ -1,5 +1,7 @@
 //! API keys through the public API: verifiers of the embedder's own, and Elasticsearch.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 #[cfg(feature = "elasticsearch")]
 mod elasticsearch;
 #[cfg(feature = "elasticsearch")]

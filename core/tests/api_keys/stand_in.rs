@@ -18,6 +18,8 @@ pub struct Reply {
     pub delay: Duration,
     /// The connection is closed after the answer, without a word of it.
     pub hang_up: bool,
+    /// How many requests of a connection are answered; at the next one it breaks.
+    pub answers: u64,
 }
 
 impl Reply {
@@ -27,6 +29,7 @@ impl Reply {
             body: r#"{"error":{"type":"security_exception"}}"#.into(),
             delay: Duration::ZERO,
             hang_up: false,
+            answers: u64::MAX,
         }
     }
 
@@ -61,6 +64,16 @@ impl Reply {
             hang_up: true,
             ..self
         }
+    }
+}
+
+impl Reply {
+    pub fn once_per_connection(self) -> Self {
+        Self { answers: 1, ..self }
+    }
+
+    pub fn never(self) -> Self {
+        Self { answers: 0, ..self }
     }
 }
 
@@ -160,7 +173,7 @@ impl Shared {
     /// Serves requests until the client goes.
     fn serve(&self, stream: impl Read + Write) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
-        loop {
+        for number in 0.. {
             let mut head = Vec::new();
             loop {
                 let mut line = String::new();
@@ -189,6 +202,9 @@ impl Shared {
             self.requests.fetch_add(1, Ordering::SeqCst);
             let key = self.check(&head[0], header, &body);
             let reply = (self.answer.lock().unwrap())(&key);
+            if number >= reply.answers {
+                return Ok(());
+            }
             std::thread::sleep(reply.delay);
             let Reply { status, body, .. } = &reply;
             let location = if (300..400).contains(status) {
@@ -207,6 +223,7 @@ impl Shared {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     /// Complains about everything that a request must not be, and returns the key.

@@ -178,8 +178,8 @@ fn p5_an_id_alone_proves_nothing() {
 #[test]
 fn one_key_has_one_verdict_with_and_without_padding() {
     let (engine, directory) = engine(100);
-    directory.set("good", "k", Answer::Valid(Privileges::ALL));
-    let padded = header("good", "k");
+    directory.set("good", "ke", Answer::Valid(Privileges::ALL));
+    let padded = header("good", "ke");
     assert!(padded.ends_with('='), "{padded}");
     assert_eq!(verified(&engine, &padded), Reason::Allowed);
     assert_eq!(
@@ -515,4 +515,53 @@ fn local_keys_are_decided_here_and_their_ids_never_reach_the_verifier() {
         authenticated(&engine, &header("other", "key")),
         Reason::Pending
     );
+}
+
+#[test]
+#[ignore = "measures time: cargo test --release --test api_keys -- --ignored --nocapture"]
+fn a_known_key_takes_a_fraction_of_a_microsecond() {
+    let local = tollbar::api_key::generate_with_id("local").unwrap();
+    let yaml = format!(
+        "apm-server.auth: {{secret_token: {}, api_key: {{enabled: true, keys: [{{id: local, hash: '{}', privileges: 'event:write'}}]}}}}",
+        "x".repeat(43),
+        local.hash
+    );
+    let engine = Engine::from_yaml(&yaml).unwrap();
+    let directory = Arc::new(Directory::default());
+    let (id, key) = ("VuaCfGcBCdbkQm-e5aOx", "ui2lp2axTNmsyakw9tvNnw");
+    directory.set(id, key, Answer::Valid(Privileges::ALL));
+    engine.set_verifier(Some(directory)).unwrap();
+    let (good, bad) = (header(id, key), header(id, "ui2lp2axTNmsyakw9tvNnx"));
+    assert_eq!(verified(&engine, &good), Reason::Allowed);
+    assert_eq!(verified(&engine, &bad), Reason::InvalidApiKey);
+    for (name, authorization) in [
+        ("secret token", format!("Bearer {}", "x".repeat(43))),
+        ("known good", good),
+        ("known bad", bad),
+        ("unknown (pending)", header(id, "ui2lp2axTNmsyakw9tvNny")),
+        ("local good", format!("ApiKey {}", *local.credential)),
+        ("local bad", header("local", "ui2lp2axTNmsyakw9tvNny")),
+    ] {
+        let request = request(&authorization);
+        let calls = 200_000u32;
+        let best = (0..20)
+            .map(|_| {
+                let begin = std::time::Instant::now();
+                for _ in 0..calls {
+                    let decision = engine.check(
+                        &request,
+                        Action::Ingest,
+                        Resource::default(),
+                        false,
+                        1,
+                        None,
+                    );
+                    std::hint::black_box(decision.reason);
+                }
+                begin.elapsed().as_nanos() as f64 / f64::from(calls)
+            })
+            .fold(f64::INFINITY, f64::min);
+        println!("{name}: {best:.0} ns");
+        assert!(best < 1_000.0);
+    }
 }

@@ -79,13 +79,30 @@ impl Elasticsearch {
         })
     }
 
-    /// Asks one host.
+    /// Asks one host. If the connection breaks, once more: an idle one may have been closed just as it was used again.
     fn ask(
         &self,
         url: &str,
         authorization: &HeaderValue,
         timeout: Duration,
     ) -> Result<Privileges, VerifyError> {
+        let deadline = Instant::now() + timeout;
+        match self.ask_once(url, authorization, timeout) {
+            Err(error) if broken(&error) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.ask_once(url, authorization, left.max(SHORTEST_TRY))
+            }
+            asked => asked,
+        }
+        .unwrap_or_else(|error| Err(failed(error)))
+    }
+
+    fn ask_once(
+        &self,
+        url: &str,
+        authorization: &HeaderValue,
+        timeout: Duration,
+    ) -> Result<Result<Privileges, VerifyError>, ureq::Error> {
         let request = self
             .agent
             .post(url)
@@ -95,7 +112,7 @@ impl Elasticsearch {
             .header("Authorization", authorization.clone())
             .header("Content-Type", "application/json")
             .header("Accept", "application/json");
-        let mut response = request.send(answer::QUESTION).map_err(failed)?;
+        let mut response = request.send(answer::QUESTION)?;
         let status = response.status().as_u16();
         // Read in any case, and to its end: the connection can be used again then.
         let body = response
@@ -104,10 +121,9 @@ impl Elasticsearch {
             .limit(answer::LONGEST_ANSWER)
             .read_to_vec();
         match body {
-            Ok(body) => answer::read(status, &body),
             // The status alone says it.
-            Err(_) if status != 200 => answer::read(status, &[]),
-            Err(error) => Err(failed(error)),
+            Err(_) if status != 200 => Ok(answer::read(status, &[])),
+            body => Ok(answer::read(status, &body?)),
         }
     }
 }
@@ -147,6 +163,15 @@ impl Verifier for Elasticsearch {
         }
         Err(VerifyError::Unavailable(why))
     }
+}
+
+/// Whether the connection broke, which says nothing of the host.
+fn broken(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error, ureq::Error::Io(error) if matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    ))
 }
 
 /// `ureq`'s errors name what went wrong with the connection, never what was sent over it.
