@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -101,19 +100,21 @@ class Server:
     """`python -m tollbar.intake` in a process of its own."""
 
     process: subprocess.Popen[str]
-    url: str
     config: Path
     output: Path
+    url: str = ""
     log: list[str] = field(default_factory=list)
 
     def written(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.output.read_text().splitlines()]
 
-    def wait_for_log(self, text: str, seconds: float = 10.0) -> None:
+    def wait_for_log(self, text: str, seconds: float = 10.0) -> str:
+        """Return the first line that holds this text."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if any(text in line for line in self.log):
-                return
+            for line in self.log:
+                if text in line:
+                    return line
             time.sleep(0.02)
         raise AssertionError(f"{text!r} was not logged: {self.log}")
 
@@ -139,11 +140,10 @@ class Servers:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        assert process.stderr is not None
-        url = _listening(process)
-        server = Server(process, url, config_file, output)
-        threading.Thread(target=lambda: server.log.extend(iter(process.stderr.readline, "")), daemon=True).start()  # type: ignore[union-attr]
+        server = Server(process, config_file, output)
         self._running.append(server)
+        threading.Thread(target=lambda: server.log.extend(iter(process.stderr.readline, "")), daemon=True).start()  # type: ignore[union-attr]
+        server.url = server.wait_for_log("listening on ", 20).split("listening on ")[1].strip()
         return server
 
     def stop_all(self) -> None:
@@ -153,21 +153,6 @@ class Servers:
             server.process.wait(10)
             if server.process.stderr is not None:
                 server.process.stderr.close()
-
-
-def _listening(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    deadline = time.monotonic() + 20
-    seen = []
-    while time.monotonic() < deadline:
-        if select.select([process.stderr], [], [], 0.1)[0]:
-            line = process.stderr.readline()
-            seen.append(line)
-            if "listening on " in line:
-                return line.split("listening on ")[1].strip()
-        if process.poll() is not None:
-            break
-    raise AssertionError(f"the server did not start: {seen}")
 
 
 @pytest.fixture

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import tollbar
 from conftest import CONFIG, TOKEN, config
 from tollbar import ConfigError, Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PEER = "198.51.100.7"
 
@@ -371,3 +376,89 @@ def test_the_package_says_its_version_and_its_names() -> None:
     assert tollbar.__version__
     assert all(hasattr(tollbar, name) for name in tollbar.__all__)
     assert (Path(tollbar.__file__).parent / "py.typed").exists()
+
+
+def test_recent_refusals_say_who_when_and_why(engine: Engine) -> None:
+    before = datetime.datetime.now(datetime.timezone.utc)
+    engine.check("Bearer wrong", peer=PEER)
+    engine.check(peer=PEER, agent="rum-js", service='their "shop"' + "x" * 100)
+    engine.check(f"Bearer {TOKEN}", peer=PEER)
+    by_token, by_service = engine.recent_refusals()
+    assert before <= by_token.time <= datetime.datetime.now(datetime.timezone.utc)
+    assert by_token.time.tzinfo == datetime.timezone.utc
+    assert (by_token.reason, by_token.method, by_token.client) == ("invalid_token", None, PEER)
+    assert (by_token.agent, by_token.service, by_token.credential_id) == (None, None, None)
+    assert (by_service.reason, by_service.method, by_service.agent) == ("service_not_allowed", "anonymous", "rum-js")
+    assert by_service.service is not None
+    assert len(by_service.service) == 64
+    assert (by_service.action, by_service.generation) == ("ingest", 1)
+    assert r"\"shop\"" in repr(by_service)
+    assert "wrong" not in repr(engine.recent_refusals())
+    assert len(engine.recent_refusals()) == 2
+
+
+def test_refusals_of_a_flood_are_bounded_and_counted(engine: Engine) -> None:
+    for _ in range(1000):
+        engine.check("Bearer wrong", peer=PEER)
+    recorded = len(engine.recent_refusals())
+    assert recorded <= 64
+    stats = engine.stats()
+    assert stats["refused"]["invalid_token"] == 1000
+    assert stats["refusals_not_recorded"] >= 1000 - 64
+
+
+def test_statistics_hold_the_history_of_reloads(engine: Engine) -> None:
+    engine.reload(CONFIG.replace(TOKEN, "another-token"))
+    with pytest.raises(ConfigError):
+        engine.reload(BAD)
+    taken, refused = engine.stats()["reloads"]
+    assert taken["time"] <= refused["time"] <= datetime.datetime.now(datetime.timezone.utc)
+    assert (taken["generation"], taken["changed"], taken["problems"]) == (2, ["apm-server.auth.secret_token"], [])
+    assert (refused["generation"], refused["changed"], refused["problem_count"]) == (2, None, 3)
+    assert [problem.line for problem in refused["problems"]] == [3, 4, 5]
+    assert "another-token" not in repr(engine.stats())
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_watcher_takes_up_changes_until_it_is_stopped(tmp_path: Path) -> None:
+    file = tmp_path / "tollbar.yml"
+    file.write_text(CONFIG)
+    engine = Engine.from_file(file)
+    with engine.watch(debounce=0.02, poll=0.1) as watcher:
+        file.write_text(CONFIG.replace(TOKEN, "another-token"))
+        wait_for(lambda: engine.check("Bearer another-token", peer=PEER).allowed)
+        file.write_text(BAD)
+        wait_for(lambda: engine.stats()["reload_errors"] == 1)
+        assert engine.check("Bearer another-token", peer=PEER).generation == 2
+    watcher.stop()
+    file.write_text(CONFIG)
+    time.sleep(0.3)
+    assert engine.check("Bearer another-token", peer=PEER).generation == 2
+
+
+def test_a_watcher_that_nobody_refers_to_watches_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "tollbar.yml"
+    file.write_text(CONFIG)
+    engine = Engine.from_file(file)
+    engine.watch(debounce=0.02, poll=0.1)
+    file.write_text(CONFIG.replace(TOKEN, "another-token"))
+    time.sleep(0.3)
+    assert engine.stats()["generation"] == 1
+
+
+def test_what_cannot_be_watched_is_said(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no file to watch"):
+        engine.watch()
+    with pytest.raises(ValueError, match="debounce: found -1"):
+        engine.watch(debounce=-1)
+    with pytest.raises(ValueError, match="poll: found NaN"):
+        engine.watch(poll=float("nan"))
+    file = tmp_path / "tollbar.yml"
+    file.write_text(CONFIG)
+    Engine.from_file(file).watch(debounce=1e19, poll=1e19).stop()

@@ -241,9 +241,10 @@ impl Worker {
     }
 
     fn wait_for_quiet(&self) {
-        let latest = Instant::now() + self.options.debounce * 10;
+        // A time that no clock reaches is never.
+        let latest = Instant::now().checked_add(self.options.debounce.saturating_mul(10));
         while !self.stopped()
-            && Instant::now() < latest
+            && latest.is_none_or(|latest| Instant::now() < latest)
             && self.woken.recv_timeout(self.options.debounce).is_ok()
         {}
     }

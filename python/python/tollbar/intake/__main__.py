@@ -29,7 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Until the server handles it: a reload that comes early must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.basicConfig(
         stream=sys.stderr, level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

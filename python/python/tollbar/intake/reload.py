@@ -1,96 +1,83 @@
-"""Loading the configuration, and taking up a changed one while requests are being served.
+"""Loading the configuration, taking up a changed one while requests are being served, and telling the operator.
 
-Invariants: a configuration is taken whole or not at all. One that is refused is logged with every problem, and the one
-before stays in force. No change is missed: what a file looked like is noted before it is read.
+Invariants: a configuration is taken whole or not at all; one that is refused leaves the one before in force. Every
+attempt is logged once, whoever made it, a refused one with its problems.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
-
-from watchfiles import awatch
 
 from tollbar import ConfigError, Engine
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 log = logging.getLogger("tollbar.intake")
 
-LOOK_MILLISECONDS = 1000
-"""How often files are looked at even if no change is reported: not all file systems do."""
+LOOK_SECONDS = 0.5
+"""How often the engine's statistics are looked at for something to log. The files are watched by the engine."""
 
-_Signature = tuple[int, int, int] | None
+COMPLAINT_SECONDS = 10.0
+"""That API keys cannot be verified is logged so often at most."""
 
 
 class Reloader:
-    """Reloads the engine's files on demand and when one changes. Reloads never overlap."""
+    """Reloads the engine on demand and when one of its files changes."""
 
     def __init__(self, config: Path) -> None:
         """Load the configuration. Raises `ConfigError`."""
-        self._config = config
-        self._seen = {config: _signature(config)}
         self.engine = Engine.from_file(config)
-        self._seen = {**self._signatures(), **self._seen}
-        self._lock = asyncio.Lock()
-        self._moved = asyncio.Event()
+        self._logged: tuple[datetime, int] | None = None
+        self._unavailable = 0
+        self._complained = -COMPLAINT_SECONDS
 
-    async def reload(self, why: str) -> bool:
-        """Reload now. Returns whether the configuration was taken."""
-        async with self._lock:
-            self._seen = self._signatures()
-            try:
-                generation = await asyncio.to_thread(self.engine.reload, self._config)
-            except ConfigError as error:
-                log.error("%s: configuration refused, the one before stays in force:", why)
-                for problem in error.problems:
-                    log.error("  %s", problem.message)
-                return False
-            log.info("%s: configuration %d is in force", why, generation)
-            for warning in self.engine.warnings:
-                log.warning("%s", warning)
-            signatures = self._signatures()
-            if signatures.keys() != self._seen.keys():
-                # Files that it was read from for the first time: they have been read just now.
-                self._seen = {file: self._seen.get(file, now) for file, now in signatures.items()}
-                self._moved.set()
-            return True
+    async def reload(self, why: str) -> None:
+        """Reload now."""
+        log.info("%s: reloading", why)
+        # One that is refused is logged as every attempt is.
+        with contextlib.suppress(ConfigError):
+            await asyncio.to_thread(self.engine.reload)
+        await self._tell()
 
     async def watch(self) -> None:
-        """Reload whenever one of the files changes, until cancelled.
+        """Reload whenever one of the files changes, until cancelled."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.engine.watch())
+            except OSError as error:
+                log.warning("%s; until then, reload with SIGHUP", error)
+            while True:
+                await self._tell()
+                await asyncio.sleep(LOOK_SECONDS)
 
-        Directories are watched, not files: editors and deployments replace files, and symbolic links on the way.
-        """
-        while True:
-            self._moved.clear()
-            directories = {file.absolute().parent for file in self._files()}
-            async for _ in awatch(
-                *directories,
-                recursive=False,
-                debounce=200,
-                step=50,
-                rust_timeout=LOOK_MILLISECONDS,
-                yield_on_timeout=True,
-                stop_event=self._moved,
-            ):
-                for file, signature in self._signatures().items():
-                    # A file that is gone may be on its way back; the configuration in force needs none.
-                    if signature is not None and signature != self._seen.get(file):
-                        await self.reload(f"{file.name} has changed")
-                        break
+    async def _tell(self) -> None:
+        stats = await asyncio.to_thread(self.engine.stats)
+        attempts = [(reload["time"], reload["generation"]) for reload in stats["reloads"]]
+        # Not found: the engine keeps the last 32, so all of them are new.
+        known = attempts.index(self._logged) + 1 if self._logged in attempts else 0
+        for reload in stats["reloads"][known:]:
+            if reload["changed"] is None:
+                log.error("configuration refused, the one before stays in force:")
+                for problem in reload["problems"]:
+                    log.error("  %s", problem.message)
+                if further := reload["problem_count"] - len(reload["problems"]):
+                    log.error("  and %d further problems", further)
+                continue
+            changed = ", ".join(reload["changed"]) or "nothing"
+            log.info("configuration %d is in force; changed: %s", reload["generation"], changed)
+            for warning in self.engine.warnings:
+                log.warning("%s", warning)
+        self._logged = attempts[-1] if attempts else None
+        self._complain(stats["api_keys"]["unavailable"], stats["api_keys"]["last_error"])
 
-    def _files(self) -> set[Path]:
-        return {self._config, *self.engine.files}
-
-    def _signatures(self) -> dict[Path, _Signature]:
-        return {file: _signature(file) for file in self._files()}
-
-
-def _signature(file: Path) -> _Signature:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    def _complain(self, unavailable: int, last_error: str | None) -> None:
+        now = time.monotonic()
+        if unavailable > self._unavailable and now - self._complained >= COMPLAINT_SECONDS:
+            log.error("API keys cannot be verified now: %s (%d times)", last_error, unavailable - self._unavailable)
+            self._unavailable, self._complained = unavailable, now
