@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import tollbar
+
 from e2e import browser
 from e2e.clients.flood import REQUEST_COST, Sender, flood, senders
 from e2e.clients.rotation import Load, Rotation
@@ -44,6 +46,7 @@ def configuration(
     services: Sequence[str] = (),
     limit: Limit | None = None,
     ip_limit: int = 1000,
+    keys: Sequence[tollbar.GeneratedKey] = (),
 ) -> str:
     """A configuration file as a user of the ingestor writes it; without `limit`, the defaults."""
     rate_limit = {"ip_limit": ip_limit, **({"event_limit": int(limit.rate)} if limit else {})}
@@ -56,7 +59,11 @@ def configuration(
     tollbar: dict[str, object] = {"trusted_proxies": ["127.0.0.0/8"]}
     if limit:
         tollbar["burst_multiplier"] = int(limit.burst / limit.rate)
-    server = {"auth": {"secret_token": list(tokens), "anonymous": anonymous}, "rum": {"enabled": True}}
+    auth: dict[str, object] = {"secret_token": list(tokens), "anonymous": anonymous}
+    if keys:
+        listed = [{"id": key.id, "hash": key.hash, "privileges": ["event:write", "config_agent:read"]} for key in keys]
+        auth["api_key"] = {"enabled": True, "keys": listed}
+    server = {"auth": auth, "rum": {"enabled": True}}
     # JSON is YAML; what stands for the keys is the same.
     return json.dumps({"apm-server": server, "tollbar": tollbar}, indent=2) + "\n"
 
@@ -74,10 +81,16 @@ class Program:
 
 
 WITH_TOKEN, WITH_WRONG_TOKEN = ("--token", TOKEN), ("--token", "not-" + TOKEN)
+KEY = tollbar.generate_api_key("demo")
+WRONG_KEY = tollbar.generate_api_key("demo")
+"""With an id that the server knows, and another secret."""
+WITH_KEY, WITH_WRONG_KEY = ("--api-key", KEY.credential), ("--api-key", WRONG_KEY.credential)
 UNRESTRICTED, NO_FALLBACK = "a secret token is unrestricted", "a wrong token never falls back to anonymous"
 PROGRAMS = [
     Program("elastic-apm, token", "apm-token", "python_agent", WITH_TOKEN, None, UNRESTRICTED),
     Program("elastic-apm, wrong token", "apm-wrong", "python_agent", WITH_WRONG_TOKEN, UNAUTHENTICATED, NO_FALLBACK),
+    Program("elastic-apm, API key", "apm-key", "python_agent", WITH_KEY, None, "the key is listed, with `event:write`"),
+    Program("elastic-apm, wrong key", "apm-key-wrong", "python_agent", WITH_WRONG_KEY, UNAUTHENTICATED, "an id proves nothing"),
     Program("elastic-apm, no token", "apm-none", "python_agent", (), FORBIDDEN, "`python` is not in allow_agent"),
     Program("OpenTelemetry, token", "otel-token", "otlp", WITH_TOKEN, None, UNRESTRICTED),
     Program("OpenTelemetry, no token", "otel-none", "otlp", (), FORBIDDEN, "`opentelemetry/python` is not in allow_agent"),
@@ -86,9 +99,9 @@ PROGRAMS = [
 
 
 def agents() -> list[Row]:
-    """The Python agent and an OpenTelemetry SDK, with the token, with a wrong one and with none."""
+    """The Python agent and an OpenTelemetry SDK, with the token, an API key, wrong ones and none."""
     anonymous = [program.service for program in PROGRAMS if program.service.endswith("-none")]
-    with Server(configuration(tokens=[TOKEN], services=anonymous)) as server:
+    with Server(configuration(tokens=[TOKEN], services=anonymous, keys=[KEY])) as server:
         told = [_run(program.name, server.url, program.service, *program.options) for program in PROGRAMS]
     rows = []
     for program, outcome in zip(PROGRAMS, told, strict=True):

@@ -65,13 +65,20 @@ def _status_and_body(message: str) -> tuple[int, Mapping[str, Any]]:
 
 
 def run(
-    server: str, service: str, token: str | None, transactions: int, central_config: bool, forwarded_for: str | None
+    server: str,
+    service: str,
+    token: str | None,
+    api_key: str | None,
+    transactions: int,
+    central_config: bool,
+    forwarded_for: str | None,
 ) -> Outcome:
     """Sends `2 * transactions` events and returns what the agent was told of each."""
     client = elasticapm.Client(
         server_url=server,
         service_name=service,
         secret_token=token,
+        api_key=api_key,
         central_config=central_config,
         transport_class=f"{__spec__.name if __spec__ else __name__}.CountingTransport",
         metrics_interval="0s",  # only the events made below: their number is known
@@ -100,6 +107,7 @@ def main() -> None:
     parser.add_argument("--server", required=True)
     parser.add_argument("--service", required=True)
     parser.add_argument("--token")
+    parser.add_argument("--api-key", metavar="CREDENTIAL", help="the base64 of id:key")
     parser.add_argument("--transactions", type=int, default=60)
     parser.add_argument("--no-central-config", dest="central_config", action="store_false")
     parser.add_argument("--forwarded-for", metavar="ADDRESS", help="behave as behind a proxy that saw this client")
