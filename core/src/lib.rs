@@ -25,3 +25,8 @@ pub use reload_history::{Reload, ReloadOutcome};
 pub use stats::Stats;
 #[cfg(feature = "watch")]
 pub use watch::{WatchError, WatchOptions, Watcher};
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -101,10 +101,10 @@ def _export_points(resource: Resource, exporter: OTLPMetricExporter, points: int
 def _rejected(path: str, content: bytes) -> int:
     """How many events a success leaves out, as its message says."""
     if path == "/v1/traces":
-        return cast(int, ExportTraceServiceResponse.FromString(content).partial_success.rejected_spans)
+        return ExportTraceServiceResponse.FromString(content).partial_success.rejected_spans
     if path == "/v1/logs":
-        return cast(int, ExportLogsServiceResponse.FromString(content).partial_success.rejected_log_records)
-    return cast(int, ExportMetricsServiceResponse.FromString(content).partial_success.rejected_data_points)
+        return ExportLogsServiceResponse.FromString(content).partial_success.rejected_log_records
+    return ExportMetricsServiceResponse.FromString(content).partial_success.rejected_data_points
 
 
 def main() -> None:

@@ -8,16 +8,18 @@
 //! # No drift
 //!
 //! T is seldom a whole number of nanoseconds (1/300 s is not), and a TAT is. Rounding T would change the rate, so
-//! instead the time line is cut into an exact grid: the k-th event of each second starts at `floor(k*T)`. A TAT is
-//! a cell of that grid and a phase within it; n events later it is n cells further, at the same phase. Every second
-//! has the same `event_limit` cells, so exactly that many events fit each second, for ever.
+//! instead the time line is cut into an exact grid: the k-th event of each second starts at `ceil(k*T)`. A TAT is a
+//! cell of that grid and a phase within it; n events later it is n cells further, at the same phase. Every second has
+//! the same `event_limit` cells, so exactly that many events fit each second, for ever. A counter that starts on the
+//! grid, for instance at a whole second, behaves to the nanosecond as one with exact arithmetic.
 //!
-//! Call B the exact place of a TAT b: where its cell starts before rounding, plus the phase. Then b <= B < b + 1, and
-//! charging n moves B by n*T: exactly, but for the one phase that only the longer cells have (they differ by 1 ns), which
-//! a shorter cell rounds up to the next one, once. So B never shrinks and never moves by less than what is charged, and
-//! n events on one counter that were admitted from `first` to `last` satisfy n*T < last - first + 1 + burst*T. That is
-//! P1 for one counter, strictly, in every half-open window of whole nanoseconds. And however long
-//! the trace, a TAT is less than 1 ns earlier and less than 2 ns later than the exact one.
+//! In general, call B the exact place of a TAT b: where its cell starts before rounding, plus the phase. Then
+//! b - 1 < B <= b, and charging n moves B by n*T: exactly, but for the one phase that only the longer cells have (they
+//! differ by 1 ns), which a shorter cell rounds up to the next one, once. So B never shrinks and never moves by less than
+//! what is charged, and n events on one counter that were admitted from `first` to `last` satisfy
+//! n*T < last - first + 1 ns + burst*T. That is P1 for one counter, in every half-open window of whole nanoseconds: an
+//! instant that is given in nanoseconds is a nanosecond long. 64 bits cannot do better: two counters with the same TAT may
+//! owe different fractions.
 //!
 //! # Invariants
 //!
@@ -44,7 +46,7 @@ pub struct Gcra {
     tolerance: u64,
     /// T in whole nanoseconds, rounded down.
     interval: u64,
-    /// The rest of T in units of 2^-64 ns, rounded up; 0 if T is a whole number of nanoseconds.
+    /// The rest of T in units of 2^-64 ns, rounded down; 0 if T is a whole number of nanoseconds.
     interval_fraction: u64,
 }
 
@@ -81,7 +83,7 @@ impl Gcra {
             tolerance: multiplier * SECOND,
             interval: SECOND / event_limit,
             // rest < event_limit, so the quotient is below 2^64.
-            interval_fraction: (rest << 64).div_ceil(u128::from(event_limit)) as u64,
+            interval_fraction: ((rest << 64) / u128::from(event_limit)) as u64,
         }
     }
 
@@ -147,25 +149,24 @@ impl Gcra {
         } else {
             (n / self.event_limit, n % self.event_limit)
         };
-        // start(j + n) - start(j), put so that little depends on j, the cell of the TAT: floor((j + n)*T) - floor(j*T)
-        // is floor(n*T), and 1 more if the fractions of j*T and n*T add up to 1.
-        let cell_fraction = self
-            .cell_index(tat % SECOND)
-            .wrapping_mul(self.interval_fraction);
+        // start(j + n) - start(j), where j is the cell of the TAT, put so that little has to wait for j: what rounding
+        // added to j*T is spent first, and n*T less that is rounded up.
+        let cell = self.cell_index(tat % SECOND);
+        let rounded_up = cell.wrapping_mul(self.interval_fraction).wrapping_neg();
         let batch = u128::from(n) * u128::from(self.interval_fraction);
-        let carry = cell_fraction.overflowing_add(batch as u64).1;
-        seconds * SECOND + n * self.interval + (batch >> 64) as u64 + u64::from(carry)
+        let carry = u64::from(batch as u64 > rounded_up);
+        seconds * SECOND + n * self.interval + (batch >> 64) as u64 + carry
     }
 
-    /// Where in the second the k-th cell starts: floor(k*T), exact for k <= 2^31 (the fraction's error, k * 2^-64,
-    /// is smaller than the distance of any k*T below a whole number from it, 1/event_limit).
+    /// Where in the second the k-th cell starts: ceil(k*T). Exact for k <= 2^31, here and in [`Gcra::cost`]: what the fraction
+    /// lacks, k * 2^-64, is smaller than the distance of any k*T from a whole number above it, 1/event_limit.
     #[inline]
     fn start(&self, k: u64) -> u64 {
-        let fraction = (u128::from(k) * u128::from(self.interval_fraction)) >> 64;
-        k * self.interval + fraction as u64
+        let fraction = u128::from(k) * u128::from(self.interval_fraction);
+        k * self.interval + fraction.div_ceil(1 << 64) as u64
     }
 
-    /// The cell that holds this nanosecond of the second: the last k with floor(k*T) <= `within`.
+    /// The cell that holds this nanosecond of the second.
     #[inline]
     fn cell(&self, within: u64) -> Cell {
         let index = self.cell_index(within);
@@ -175,10 +176,11 @@ impl Gcra {
         }
     }
 
+    /// The last k with ceil(k*T) <= `within`.
     #[inline]
     fn cell_index(&self, within: u64) -> u64 {
         // within < 10^9 and event_limit <= 10^9: the product fits 64 bits.
-        ((within + 1) * self.event_limit - 1) / SECOND
+        within * self.event_limit / SECOND
     }
 }
 
@@ -244,6 +246,29 @@ mod tests {
                     exact = exact.max(exact_now) + i128::from(n) * i128::from(SECOND);
                     let late = i128::from(tat) * unit - exact;
                     prop_assert!(-unit < late && late < 2 * unit);
+                }
+            }
+        }
+
+        /// Where the counter starts at a whole second and is kept busy, verdicts are those of exact arithmetic.
+        #[test]
+        fn a_counter_that_starts_on_the_grid_is_exact(
+            limit in limits(), multiplier in 1..5u32, start in 0..10u64,
+            steps in prop::collection::vec((0..2_000_000_000u64, 1..10u64, 0..4u32), 1..60),
+        ) {
+            let gcra = Gcra::new(limit, multiplier);
+            let unit = i128::from(limit);
+            let tolerance = i128::from(multiplier) * i128::from(SECOND) * unit;
+            let (mut tat, mut now) = (0u64, start * SECOND);
+            let mut exact = i128::from(now) * unit;
+            for (gap, n, scale) in steps {
+                let busy = now.max((exact / unit) as u64);
+                now = (now + (gap >> (scale * 8))).min(busy);
+                let wanted = exact + i128::from(n) * i128::from(SECOND);
+                let conforms = wanted <= i128::from(now) * unit + tolerance;
+                prop_assert_eq!(charge(&gcra, &mut tat, now, n), conforms);
+                if conforms {
+                    exact = wanted;
                 }
             }
         }
@@ -334,7 +359,7 @@ mod tests {
     fn exactly_the_limit_fits_each_second() {
         for limit in [1, 2, 3, 7, 300, 999, 1000, 3_000_000] {
             let gcra = Gcra::new(limit, 3);
-            for start in [0, 1, 333_333_333, 1_999_999_998, 7_777_777_777] {
+            for start in [0, 1, 333_333_334, 1_999_999_999, 7_777_777_777] {
                 let (mut tat, mut now) = (0, start);
                 let mut count = 0;
                 while count < 10_000 && charge(&gcra, &mut tat, now, 1) {
