@@ -2,11 +2,11 @@
 //! (`core/tests/loom/`); and the switch by which models are shown to notice broken code.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
 pub(crate) use std::sync::OnceLock;
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Counts what orders nothing: models need not explore it, so it is the standard one under loom too.
 pub(crate) use std::sync::atomic::AtomicU64 as Statistic;
