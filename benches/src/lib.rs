@@ -3,6 +3,8 @@
 //! The rules of a fair bench: the same keys in the same order, the same quota and the same clock source on both sides, admitted
 //! and refused calls apart.
 
+pub mod simulation;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
