@@ -16,8 +16,9 @@ use self::traffic::{Scenario, Traffic};
 pub const SECOND: u64 = 1_000_000_000;
 /// Counters: twice as many as there are well-behaved clients.
 pub const IP_LIMIT: u32 = 2_000;
-/// Events a second for each client.
-pub const EVENT_LIMIT: u32 = 300;
+/// Events a second for each client: so few that attacks which use up all the room there is, 40,000 events a second, can be simulated
+/// event by event.
+pub const EVENT_LIMIT: u32 = 20;
 /// The burst is three seconds of that.
 pub const BURST_MULTIPLIER: u32 = 3;
 /// The burst, in events.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tollbar::client_ip::ClientKey;
 
-use super::{BURST, CLIENTS, IP_LIMIT, SECOND};
+use super::{BURST, CLIENTS, EVENT_LIMIT, IP_LIMIT, SECOND};
 
 /// A batch of events of one client.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub struct Scenario {
 const DURATION: u64 = 30 * SECOND;
 const ATTACK: u64 = DURATION / 5;
 
-/// All scenarios. To *drain* a counter is to send batches of 512, 256, ... 1 events at once: that takes whatever room there is, to the
+/// All scenarios. To *drain* a counter is to send batches of 32, 16, 8, 4, 2 and 1 events at once: that takes whatever room there is, to the
 /// last event, and is the worst for whoever shares the counter.
 pub static SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -48,38 +48,43 @@ pub static SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "cycling",
-        description: "20,000 addresses (10 x ip_limit) in turn, 20,000 requests a second of one event.",
-        attack: |_, requests| cycle(requests, 20_000, &[1]),
+        description: "20,000 addresses (10 x ip_limit) in turn, 80,000 requests a second of one event: twice what all counters admit.",
+        attack: |random, requests| cycle(random, requests, 80_000, &[1]),
     },
     Scenario {
         name: "cycling-burst",
         description: "20,000 addresses in turn, 4,000 requests a second of a whole burst.",
-        attack: |_, requests| cycle(requests, 4_000, &[BURST]),
+        attack: |random, requests| cycle(random, requests, 4_000, &[BURST]),
     },
     Scenario {
         name: "cycling-drain-500",
         description: "20,000 addresses in turn, 500 a second, each drains what it finds.",
-        attack: |_, requests| cycle(requests, 500, DRAIN),
+        attack: |random, requests| cycle(random, requests, 500, DRAIN),
     },
     Scenario {
         name: "cycling-drain-800",
         description: "20,000 addresses in turn, 800 a second, each drains what it finds.",
-        attack: |_, requests| cycle(requests, 800, DRAIN),
+        attack: |random, requests| cycle(random, requests, 800, DRAIN),
     },
     Scenario {
         name: "cycling-drain-2000",
         description: "20,000 addresses in turn, 2,000 a second, each drains what it finds.",
-        attack: |_, requests| cycle(requests, 2_000, DRAIN),
+        attack: |random, requests| cycle(random, requests, 2_000, DRAIN),
     },
     Scenario {
         name: "cycling-drain-10000",
         description: "20,000 addresses in turn, 10,000 a second, each drains what it finds.",
-        attack: |_, requests| cycle(requests, 10_000, DRAIN),
+        attack: |random, requests| cycle(random, requests, 10_000, DRAIN),
     },
     Scenario {
         name: "botnet",
-        description: "4,000 addresses (2 x ip_limit), each at the limit: 10 requests a second of 30 events.",
-        attack: |random, requests| botnet(random, requests, 10, &[30]),
+        description: "4,000 addresses (2 x ip_limit), each at the limit: 20 requests a second of one event.",
+        attack: |random, requests| botnet(random, requests, 20, &[1]),
+    },
+    Scenario {
+        name: "botnet-lockstep",
+        description: "The same, and each bot's requests exactly one emission interval apart.",
+        attack: lockstep,
     },
     Scenario {
         name: "botnet-drain",
@@ -112,7 +117,7 @@ pub static SCENARIOS: &[Scenario] = &[
 ];
 
 /// Batches that take all the room of any counter.
-const DRAIN: &[u32] = &[512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
+const DRAIN: &[u32] = &[32, 16, 8, 4, 2, 1];
 
 impl Scenario {
     /// The traffic, the same for each seed.
@@ -163,18 +168,28 @@ fn instants(rate: u64) -> impl Iterator<Item = u64> {
     (SECOND + ATTACK..SECOND + DURATION).step_by(gap as usize)
 }
 
-fn cycle(requests: &mut Vec<Request>, rate: u64, batches: &[u32]) {
+fn cycle(random: &mut Random, requests: &mut Vec<Request>, rate: u64, batches: &[u32]) {
     for (turn, now) in instants(rate).enumerate() {
         let address = turn % (10 * IP_LIMIT as usize);
-        attack(requests, now, ipv4(address as u32), batches);
+        let jitter = random.below(SECOND / 20);
+        attack(requests, now + jitter, ipv4(address as u32), batches);
     }
 }
 
 fn botnet(random: &mut Random, requests: &mut Vec<Request>, rate: u64, batches: &[u32]) {
     for bot in 0..2 * IP_LIMIT {
-        let phase = random.below(SECOND / rate);
         for now in instants(rate) {
-            attack(requests, now + phase, ipv4(bot), batches);
+            let jitter = random.below(SECOND / rate);
+            attack(requests, now + jitter, ipv4(bot), batches);
+        }
+    }
+}
+
+fn lockstep(random: &mut Random, requests: &mut Vec<Request>) {
+    for bot in 0..2 * IP_LIMIT {
+        let phase = random.below(SECOND / u64::from(EVENT_LIMIT));
+        for now in instants(u64::from(EVENT_LIMIT)) {
+            attack(requests, now + phase, ipv4(bot), &[1]);
         }
     }
 }

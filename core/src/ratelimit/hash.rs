@@ -17,7 +17,12 @@ impl KeyHasher {
 
     /// A hasher whose key is known: for simulations that give the same figures in each run.
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self(RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0))
+        Self(RandomState::with_seeds(
+            seed,
+            !seed,
+            seed.rotate_left(32),
+            0,
+        ))
     }
 
     #[inline]
