@@ -1,5 +1,7 @@
 //! What the simulation of hostile traffic has to show, by a seed that the report does not use.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use tollbar_benches::simulation::compare;
 use tollbar_benches::simulation::traffic::{SCENARIOS, Scenario};
 

@@ -116,11 +116,11 @@ impl Limiter for ExactLru {
             return bucket.take(n, now);
         }
         let mut bucket = TokenBucket::default();
-        if self.buckets.len() == self.buckets.cap().get() {
-            if let Some((_, reused)) = self.buckets.pop_lru() {
-                bucket = reused;
-                self.evicted += 1;
-            }
+        if self.buckets.len() == self.buckets.cap().get()
+            && let Some((_, reused)) = self.buckets.pop_lru()
+        {
+            bucket = reused;
+            self.evicted += 1;
         }
         let admitted = bucket.take(n, now);
         self.buckets.put(client, bucket);

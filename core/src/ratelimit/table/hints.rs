@@ -69,7 +69,8 @@ fn equal_bytes(a: u64, b: u64) -> u64 {
     zero_if_equal.wrapping_sub(LOWEST) & !zero_if_equal & HIGHEST
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

@@ -17,11 +17,13 @@
 mod claim;
 mod handover;
 mod hints;
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 #[path = "../../../tests/loom/mod.rs"]
 mod models;
 mod slot;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
 use std::sync::Arc;
