@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::client_ip::ClientKey;
+use crate::config::Privilege;
 use crate::ratelimit::Gcra;
 
 /// How a client was identified.
@@ -90,10 +91,13 @@ pub enum Reason {
     ExceedsBurst,
     /// The credential cannot be verified now. Not an authentication failure.
     Unavailable,
+    /// The API key has to be verified first, which would block: ask with [`Engine::verify`](crate::Engine::verify), or
+    /// start it with [`Engine::start_verification`](crate::Engine::start_verification).
+    Pending,
 }
 
 /// Every reason, in the order of [`Reason::index`].
-pub(crate) const REASONS: [Reason; 14] = [
+pub(crate) const REASONS: [Reason; 15] = [
     Reason::Allowed,
     Reason::MissingCredential,
     Reason::UnknownScheme,
@@ -108,6 +112,7 @@ pub(crate) const REASONS: [Reason; 14] = [
     Reason::RateLimited,
     Reason::ExceedsBurst,
     Reason::Unavailable,
+    Reason::Pending,
 ];
 
 impl Reason {
@@ -129,6 +134,7 @@ impl Reason {
             Self::RateLimited => "rate_limited",
             Self::ExceedsBurst => "exceeds_burst",
             Self::Unavailable => "unavailable",
+            Self::Pending => "pending",
         }
     }
 
@@ -156,6 +162,7 @@ impl Reason {
             Self::RateLimited => "rate limit exceeded",
             Self::ExceedsBurst => "more events at once than the burst allows",
             Self::Unavailable => "the credential cannot be verified now",
+            Self::Pending => "the API key is not verified yet: try again",
         }
     }
 
@@ -181,7 +188,7 @@ impl Reason {
             | Self::AnonymousNotPermitted
             | Self::MissingPrivilege => GrpcStatus::PermissionDenied,
             Self::RateLimited | Self::ExceedsBurst => GrpcStatus::ResourceExhausted,
-            Self::Unavailable => GrpcStatus::Unavailable,
+            Self::Unavailable | Self::Pending => GrpcStatus::Unavailable,
         }
     }
 }
@@ -228,6 +235,16 @@ impl Action {
             Self::Ingest => "ingest",
             Self::AgentConfig => "agent_config",
             Self::Sourcemap => "sourcemap",
+        }
+    }
+
+    /// The privilege that an API key needs for it.
+    #[must_use]
+    pub const fn privilege(self) -> Privilege {
+        match self {
+            Self::Ingest => Privilege::EventWrite,
+            Self::AgentConfig => Privilege::ConfigAgentRead,
+            Self::Sourcemap => Privilege::SourcemapWrite,
         }
     }
 

@@ -15,7 +15,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::client_ip::{ClientKey, Headers};
+use crate::config::ConfigError;
 use crate::credential;
+use crate::credential::api_key::{ApiKeys, Pool, Privileges};
 use crate::decision::{Action, Decision, Method, Rate, Reason};
 use crate::ratelimit::{Clock, RateLimiter, Verdict};
 use crate::refusals::{Refusal, Refusals};
@@ -73,10 +75,32 @@ pub struct Identity {
     pub method: Option<Method>,
     /// [`Reason::Allowed`], or why it was refused.
     pub reason: Reason,
+    /// What it may do, where the method is an API key; all for those who are not restricted.
+    pub privileges: Privileges,
     /// Whom the rate limit counts.
     pub client: ClientKey,
     /// The configuration's number under which it was identified.
     pub generation: u64,
+}
+
+impl Identity {
+    pub(crate) fn identified(self, method: Method, privileges: Privileges) -> Self {
+        Self {
+            method: Some(method),
+            privileges,
+            reason: Reason::Allowed,
+            ..self
+        }
+    }
+
+    pub(crate) fn refused(self, reason: Reason) -> Self {
+        Self {
+            method: None,
+            privileges: Privileges::NONE,
+            reason,
+            ..self
+        }
+    }
 }
 
 /// Decides who gets in. Share one by reference (or `Arc`) among all threads.
@@ -108,24 +132,32 @@ pub struct Engine {
     clock: Clock,
     /// Reloads are made one after another; decisions never come here.
     pub(crate) origin: Mutex<Origin>,
+    /// Threads for verifications that are started and not waited for.
+    pub(crate) pool: Pool,
 }
 
 impl Engine {
     /// An engine with this configuration, which is valid.
-    pub(crate) fn with_origin(origin: Origin) -> Self {
+    pub(crate) fn with_origin(origin: Origin) -> Result<Self, ConfigError> {
+        let api_keys = ApiKeys::new(&origin.config.api_key)?;
         let limiter = RateLimiter::new(Snapshot::limits(&origin.config));
-        Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(&origin.config, limiter, 1)),
+        let snapshot = Snapshot::new(&origin.config, limiter, api_keys, 1);
+        Ok(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
             counters: Counters::new(),
             refusals: Refusals::new(),
             history: ReloadHistory::new(),
             clock: Clock::new(),
             origin: Mutex::new(origin),
-        }
+            pool: Pool::default(),
+        })
     }
 
     /// Decides a whole request: authentication; if anonymous, the charge of `cost` events; with `rum`, whether RUM routes
     /// are open; authorization.
+    ///
+    /// An API key that has to be verified first is [`Reason::Pending`]: this call never blocks. Then ask
+    /// [`Engine::check_blocking`], or [`Engine::start_verification`].
     ///
     /// `cost` = 0 charges nothing. `now` is in nanoseconds of the caller's monotonic clock, always the same one;
     /// `None`: the engine's own.
@@ -139,38 +171,31 @@ impl Engine {
         now: Option<u64>,
     ) -> Decision {
         let snapshot = self.snapshot.load();
-        let identity = snapshot.identify(request);
         let decide = Decide {
             snapshot: &snapshot,
-            identity,
+            identity: snapshot.identify(request, || self.now(now)),
             action,
         };
         let mut clock_read = None;
-        let decision = match identity.method {
-            None => decide.refused_or_allowed(identity.reason, None),
-            Some(Method::Anonymous) => {
-                let at = self.now(now);
-                clock_read = now.is_none().then_some(at);
-                let verdict = snapshot.limiter.charge(identity.client, cost, at);
-                match limited(verdict, cost) {
-                    Reason::Allowed => decide.route_and_resource(
-                        Method::Anonymous,
-                        resource,
-                        rum,
-                        Some(verdict.rate),
-                    ),
-                    reason => decide.refused_or_allowed(reason, Some(verdict.rate)),
-                }
-            }
-            Some(method) => decide.route_and_resource(method, resource, rum, None),
-        };
+        let decision = decide.request(resource, rum, cost, || self.timed(now, &mut clock_read));
         self.conclude(decision, resource, Some(request), clock_read)
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
     /// refused answers every later question with that refusal.
     pub fn authenticate(&self, request: &Request<'_>) -> Client<'_> {
-        let client = self.client(self.snapshot.load().identify(request));
+        self.authenticate_at(request, None)
+    }
+
+    /// As [`Engine::authenticate`], for engines that are given their time by the caller: verdicts on API keys end by it.
+    pub fn authenticate_at(&self, request: &Request<'_>, now: Option<u64>) -> Client<'_> {
+        let identity = self.snapshot.load().identify(request, || self.now(now));
+        self.identified(request, identity)
+    }
+
+    /// Concludes an authentication.
+    pub(crate) fn identified(&self, request: &Request<'_>, identity: Identity) -> Client<'_> {
+        let client = self.client(identity);
         let _ = self.conclude(client.decision(), Resource::default(), Some(request), None);
         client
     }
@@ -220,20 +245,22 @@ impl Engine {
             live_counters: snapshot.limiter.live(self.now(now)) as u64,
             claimed_counters: snapshot.limiter.claims(),
             displaced_clients: snapshot.limiter.displaced(),
+            api_keys: snapshot.api_keys.stats(),
         }
     }
 
     /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
     /// if it was read.
     #[inline]
-    fn conclude(
+    pub(crate) fn conclude(
         &self,
         decision: Decision,
         resource: Resource<'_>,
         request: Option<&Request<'_>>,
         clock_read: Option<u64>,
     ) -> Decision {
-        if !decision.allowed() {
+        // Pending is no refusal: the same request is asked about again.
+        if !matches!(decision.reason, Reason::Allowed | Reason::Pending) {
             self.refusals.record(
                 &decision,
                 resource,
@@ -244,8 +271,16 @@ impl Engine {
         self.counters.count(decision)
     }
 
+    /// The time, and a note of it if the engine's clock was read.
     #[inline]
-    fn now(&self, now: Option<u64>) -> u64 {
+    fn timed(&self, now: Option<u64>, clock_read: &mut Option<u64>) -> u64 {
+        let at = self.now(now);
+        *clock_read = now.is_none().then_some(at);
+        at
+    }
+
+    #[inline]
+    pub(crate) fn now(&self, now: Option<u64>) -> u64 {
         now.unwrap_or_else(|| self.clock.now())
     }
 }
@@ -278,6 +313,27 @@ impl Client<'_> {
         self.identity
     }
 
+    /// The rest of what [`Engine::check`] does, for a client that was identified already.
+    pub fn check(
+        &self,
+        action: Action,
+        resource: Resource<'_>,
+        rum: bool,
+        cost: u64,
+        now: Option<u64>,
+    ) -> Decision {
+        let snapshot = self.engine.snapshot.load();
+        let decide = Decide {
+            snapshot: &snapshot,
+            identity: self.identity,
+            action,
+        };
+        let mut clock_read = None;
+        let time = || self.engine.timed(now, &mut clock_read);
+        let decision = decide.request(resource, rum, cost, time);
+        self.engine.conclude(decision, resource, None, clock_read)
+    }
+
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
     pub fn rum_route(&self) -> Decision {
         self.decide(Action::Ingest, Resource::default(), |snapshot, _| {
@@ -287,8 +343,8 @@ impl Client<'_> {
 
     /// Whether the client may do this on behalf of this agent and service. Charges nothing.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Decision {
-        self.decide(action, resource, |snapshot, method| {
-            (snapshot.authorize(method, action, resource), None)
+        self.decide(action, resource, |snapshot, _| {
+            (snapshot.authorize(&self.identity, action, resource), None)
         })
     }
 
@@ -344,10 +400,33 @@ struct Decide<'s> {
 }
 
 impl Decide<'_> {
+    /// All that comes after authentication.
+    #[inline]
+    fn request(
+        &self,
+        resource: Resource<'_>,
+        rum: bool,
+        cost: u64,
+        now: impl FnOnce() -> u64,
+    ) -> Decision {
+        let identity = &self.identity;
+        match identity.method {
+            None => self.refused_or_allowed(identity.reason, None),
+            Some(Method::Anonymous) => {
+                let limiter = &self.snapshot.limiter;
+                let verdict = limiter.charge(identity.client, cost, now());
+                match limited(verdict, cost) {
+                    Reason::Allowed => self.route_and_resource(resource, rum, Some(verdict.rate)),
+                    reason => self.refused_or_allowed(reason, Some(verdict.rate)),
+                }
+            }
+            Some(_) => self.route_and_resource(resource, rum, None),
+        }
+    }
+
     #[inline]
     fn route_and_resource(
         &self,
-        method: Method,
         resource: Resource<'_>,
         rum: bool,
         rate: Option<Rate>,
@@ -358,7 +437,9 @@ impl Decide<'_> {
             Reason::Allowed
         };
         let reason = match route {
-            Reason::Allowed => self.snapshot.authorize(method, self.action, resource),
+            Reason::Allowed => self
+                .snapshot
+                .authorize(&self.identity, self.action, resource),
             closed => closed,
         };
         self.refused_or_allowed(reason, rate)

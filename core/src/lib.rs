@@ -1,6 +1,7 @@
 //! Tollbar decides, for each request to a telemetry intake server and in nanoseconds, whether the client is
 //! authenticated, whether an anonymous client is allowed, and whether its IP has room left.
 
+pub mod api_key;
 pub mod client_ip;
 pub mod config;
 mod credential;
@@ -13,6 +14,7 @@ mod reload_history;
 mod snapshot;
 mod stats;
 mod sync;
+mod verification;
 #[cfg(feature = "watch")]
 mod watch;
 
@@ -23,5 +25,11 @@ pub use engine::{Client, Engine, Identity, Request, Resource};
 pub use refusals::{Refusal, ShortText};
 pub use reload_history::{Reload, ReloadOutcome};
 pub use stats::Stats;
+pub use verification::Verification;
 #[cfg(feature = "watch")]
 pub use watch::{WatchError, WatchOptions, Watcher};
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

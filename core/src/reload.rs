@@ -8,9 +8,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::config::{self, Config, ConfigError, Loaded, Warning};
+use crate::credential::api_key::ApiKeys;
 use crate::engine::Engine;
 use crate::snapshot::Snapshot;
 
@@ -52,7 +53,7 @@ impl Engine {
     /// If a value of the configuration is out of range: all such values are named.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self::with_origin(Origin::program(config)))
+        Self::with_origin(Origin::program(config))
     }
 
     /// An engine with the configuration of this file.
@@ -62,7 +63,7 @@ impl Engine {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let loaded = Config::load(path)?;
-        Ok(Self::with_origin(Origin::loaded(loaded, Some(path))))
+        Self::with_origin(Origin::loaded(loaded, Some(path)))
     }
 
     /// An engine with this configuration, as YAML. Variables are taken from the process environment, relative paths
@@ -71,7 +72,7 @@ impl Engine {
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
-        Ok(Self::with_origin(Origin::loaded(parse(yaml)?, None)))
+        Self::with_origin(Origin::loaded(parse(yaml)?, None))
     }
 
     /// Replaces the configuration, whole or not at all, and returns its number ([`Stats::generation`](crate::Stats)).
@@ -82,7 +83,7 @@ impl Engine {
     pub fn reload(&self, config: Config) -> Result<u64, ConfigError> {
         let current = self.origin();
         self.noted(config.validate())?;
-        Ok(self.replace(Origin::program(config), current))
+        self.replace(Origin::program(config), current)
     }
 
     /// As [`Engine::reload`], with the configuration of this file; `None`: of the file that the one in force came from.
@@ -95,7 +96,7 @@ impl Engine {
             return self.noted(Err(ConfigError::no_file_to_reload()));
         };
         let loaded = self.noted(Config::load(&path))?;
-        Ok(self.replace(Origin::loaded(loaded, Some(&path)), current))
+        self.replace(Origin::loaded(loaded, Some(&path)), current)
     }
 
     /// As [`Engine::reload`], with this configuration, as YAML.
@@ -105,7 +106,7 @@ impl Engine {
     pub fn reload_yaml(&self, yaml: &str) -> Result<u64, ConfigError> {
         let current = self.origin();
         let loaded = self.noted(parse(yaml))?;
-        Ok(self.replace(Origin::loaded(loaded, None), current))
+        self.replace(Origin::loaded(loaded, None), current)
     }
 
     /// As `reload_file(None)`, but only if the file says something else than what is in force, and a failure is counted and
@@ -120,25 +121,31 @@ impl Engine {
         let Some(path) = current.path.clone() else {
             return Ok(None);
         };
+        let again = |error: &ConfigError| Some(error) == last;
         let loaded = match Config::load(&path) {
-            Err(error) if Some(&error) == last => return Err(error),
+            Err(error) if again(&error) => return Err(error),
             result => self.noted(result)?,
         };
         if current.config.auth_configured() && !loaded.config.auth_configured() {
             let error = ConfigError::authentication_gone(&path, loaded.files);
-            return if Some(&error) == last {
+            return if again(&error) {
                 Err(error)
             } else {
                 self.noted(Err(error))
             };
         }
+        let api_keys = match self.api_keys(&loaded.config) {
+            Err(error) if again(&error) => return Err(error),
+            result => self.noted(result)?,
+        };
         let origin = Origin::loaded(loaded, Some(&path));
-        if config::changed_keys(&current.config, &origin.config).is_empty() {
+        let same_keys = Arc::ptr_eq(&api_keys, &self.snapshot.load().api_keys);
+        if same_keys && config::changed_keys(&current.config, &origin.config).is_empty() {
             // Lines may have moved.
             *current = origin;
             return Ok(None);
         }
-        Ok(Some(self.replace(origin, current)))
+        Ok(Some(self.put_in_force(origin, api_keys, current)))
     }
 
     /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
@@ -153,19 +160,34 @@ impl Engine {
         self.origin().files.clone()
     }
 
-    fn replace(&self, origin: Origin, mut current: MutexGuard<'_, Origin>) -> u64 {
+    /// The last step that can fail: certificates that the configuration names are read.
+    fn api_keys(&self, config: &Config) -> Result<Arc<ApiKeys>, ConfigError> {
+        self.snapshot.load().api_keys.reconfigured(&config.api_key)
+    }
+
+    fn replace(&self, origin: Origin, current: MutexGuard<'_, Origin>) -> Result<u64, ConfigError> {
+        let api_keys = self.noted(self.api_keys(&origin.config))?;
+        Ok(self.put_in_force(origin, api_keys, current))
+    }
+
+    fn put_in_force(
+        &self,
+        origin: Origin,
+        api_keys: Arc<ApiKeys>,
+        mut current: MutexGuard<'_, Origin>,
+    ) -> u64 {
         let config = &origin.config;
         let before = self.snapshot.load();
         let generation = before.generation + 1;
         let limiter = before.limiter.reconfigured(Snapshot::limits(config));
         let handover = limiter.in_handover();
         self.snapshot
-            .store(Snapshot::new(config, limiter, generation).into());
+            .store(Snapshot::new(config, limiter, Arc::clone(&api_keys), generation).into());
         if handover {
             // Decisions take over what they touch; the rest is taken over here, and then the old table can go.
             let limiter = self.snapshot.load().limiter.complete_handover();
             self.snapshot
-                .store(Snapshot::new(config, limiter, generation).into());
+                .store(Snapshot::new(config, limiter, api_keys, generation).into());
         }
         self.history
             .reloaded(generation, config::changed_keys(&current.config, config));
@@ -173,7 +195,7 @@ impl Engine {
         generation
     }
 
-    fn origin(&self) -> MutexGuard<'_, Origin> {
+    pub(crate) fn origin(&self) -> MutexGuard<'_, Origin> {
         // A panic can't leave this half done: it is replaced as a whole.
         self.origin.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,8 +2,11 @@
 //!
 //! Invariant: a snapshot never changes (but for the counters that its limiter holds).
 
+use std::sync::Arc;
+
 use crate::client_ip::{self, ClientKey, TrustedProxies};
 use crate::config::Config;
+use crate::credential::api_key::{ApiKeys, Privileges};
 use crate::credential::{self, Credential, TokenSet};
 use crate::decision::{Action, Method, Reason};
 use crate::engine::{Identity, Request, Resource};
@@ -12,8 +15,8 @@ use crate::ratelimit::{Limits, RateLimiter};
 pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     pub(crate) limiter: RateLimiter,
-    tokens: TokenSet,
-    api_keys_enabled: bool,
+    pub(crate) api_keys: Arc<ApiKeys>,
+    tokens: Arc<TokenSet>,
     auth_configured: bool,
     anonymous_enabled: bool,
     rum_enabled: bool,
@@ -25,12 +28,17 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// The snapshot of a valid configuration.
-    pub(crate) fn new(config: &Config, limiter: RateLimiter, generation: u64) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        limiter: RateLimiter,
+        api_keys: Arc<ApiKeys>,
+        generation: u64,
+    ) -> Self {
         Self {
             generation,
             limiter,
-            tokens: TokenSet::new(&config.secret_tokens),
-            api_keys_enabled: config.api_key.enabled,
+            api_keys,
+            tokens: TokenSet::new(&config.secret_tokens).into(),
             auth_configured: config.auth_configured(),
             anonymous_enabled: config.anonymous_enabled(),
             rum_enabled: config.rum_enabled,
@@ -38,6 +46,20 @@ impl Snapshot {
             allow_service: AllowList::new(&config.anonymous.allow_service),
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
             ipv6_prefix: config.ipv6_prefix,
+        }
+    }
+
+    /// The same configuration with other API keys. Not while a handover of counters is under way.
+    pub(crate) fn with_api_keys(&self, api_keys: Arc<ApiKeys>) -> Self {
+        Self {
+            generation: self.generation,
+            limiter: self.limiter.reconfigured(self.limiter.limits()),
+            api_keys,
+            tokens: Arc::clone(&self.tokens),
+            allow_agent: self.allow_agent.clone(),
+            allow_service: self.allow_service.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            ..*self
         }
     }
 
@@ -50,35 +72,43 @@ impl Snapshot {
         }
     }
 
-    /// Who is this? Authentication, and the key that the rate limit counts.
+    /// Who is this? Authentication, and the key that the rate limit counts. `now` is asked where a cached verdict counts.
     #[inline]
-    pub(crate) fn identify(&self, request: &Request<'_>) -> Identity {
+    pub(crate) fn identify(&self, request: &Request<'_>, now: impl FnOnce() -> u64) -> Identity {
         let ip = client_ip::client_ip(request.peer, request.headers, &self.trusted_proxies);
-        let (method, reason) = match self.authenticate(request.authorization()) {
-            Ok(method) => (Some(method), Reason::Allowed),
-            Err(reason) => (None, reason),
-        };
-        Identity {
-            method,
-            reason,
+        let anonymous = Identity {
+            method: None,
+            reason: Reason::Allowed,
+            privileges: Privileges::NONE,
             client: ClientKey::new(ip, self.ipv6_prefix),
             generation: self.generation,
+        };
+        match self.authenticate(request.authorization(), now) {
+            Ok((method, privileges)) => anonymous.identified(method, privileges),
+            Err(reason) => anonymous.refused(reason),
         }
     }
 
     /// A credential that is present and wrong never falls back to anonymous.
-    fn authenticate(&self, authorization: Option<&[u8]>) -> Result<Method, Reason> {
+    fn authenticate(
+        &self,
+        authorization: Option<&[u8]>,
+        now: impl FnOnce() -> u64,
+    ) -> Result<(Method, Privileges), Reason> {
         if !self.auth_configured {
-            return Ok(Method::None);
+            return Ok((Method::None, Privileges::ALL));
         }
         match credential::parse(authorization) {
-            Credential::None if self.anonymous_enabled => Ok(Method::Anonymous),
+            Credential::None if self.anonymous_enabled => Ok((Method::Anonymous, Privileges::NONE)),
             Credential::None => Err(Reason::MissingCredential),
-            Credential::Bearer(token) if self.tokens.contains(token) => Ok(Method::SecretToken),
+            Credential::Bearer(token) if self.tokens.contains(token) => {
+                Ok((Method::SecretToken, Privileges::ALL))
+            }
             Credential::Bearer(_) => Err(Reason::InvalidToken),
-            // Keys are verified by a part that is still to come: until then none is valid.
-            Credential::ApiKey(_) if self.api_keys_enabled => Err(Reason::ApiKeyNotConfigured),
-            Credential::ApiKey(_) => Err(Reason::ApiKeyNotConfigured),
+            Credential::ApiKey(key) => {
+                let privileges = self.api_keys.lookup(key, now)?;
+                Ok((Method::ApiKey, privileges))
+            }
             Credential::Unknown => Err(Reason::UnknownScheme),
         }
     }
@@ -93,16 +123,20 @@ impl Snapshot {
         }
     }
 
-    /// May a client that was identified by `method` do this?
+    /// May this client, which was identified, do this?
     #[inline]
     pub(crate) fn authorize(
         &self,
-        method: Method,
+        identity: &Identity,
         action: Action,
         resource: Resource<'_>,
     ) -> Reason {
-        if method != Method::Anonymous {
-            return Reason::Allowed;
+        if identity.method != Some(Method::Anonymous) {
+            return if identity.privileges.contains(action.privilege()) {
+                Reason::Allowed
+            } else {
+                Reason::MissingPrivilege
+            };
         }
         match action {
             Action::Sourcemap => Reason::AnonymousNotPermitted,
@@ -118,9 +152,13 @@ impl Snapshot {
 }
 
 /// Names that are let in; an empty list lets all in, named or not.
+#[derive(Clone)]
 struct AllowList(Vec<Box<str>>);
 
 impl AllowList {
+    /// Up to this many names are compared one by one: most differ in length already.
+    const FEW: usize = 8;
+
     fn new(names: &[String]) -> Self {
         let mut names: Vec<Box<str>> = names.iter().map(|name| name.as_str().into()).collect();
         names.sort_unstable();
@@ -129,7 +167,13 @@ impl AllowList {
 
     #[inline]
     fn allows(&self, name: Option<&str>) -> bool {
-        self.0.is_empty()
-            || name.is_some_and(|name| self.0.binary_search_by(|known| (**known).cmp(name)).is_ok())
+        let listed = |name: &str| {
+            if self.0.len() <= Self::FEW {
+                self.0.iter().any(|known| **known == *name)
+            } else {
+                self.0.binary_search_by(|known| (**known).cmp(name)).is_ok()
+            }
+        };
+        self.0.is_empty() || name.is_some_and(listed)
     }
 }

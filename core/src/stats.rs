@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use crate::credential::api_key::VerificationStats;
 use crate::decision::{Decision, METHODS, Method, REASONS, Reason};
 use crate::reload_history::Reload;
 
@@ -112,4 +113,6 @@ pub struct Stats {
     /// How often that displaced a client whose counter was live: if this grows, `ip_limit` is too small or somebody is
     /// flooding. Starts anew when `ip_limit` changes.
     pub displaced_clients: u64,
+    /// How the verification of API keys has gone.
+    pub api_keys: VerificationStats,
 }

@@ -2,11 +2,11 @@
 //! (`core/tests/loom/`); and the switch by which models are shown to notice broken code.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
 pub(crate) use std::sync::OnceLock;
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Counts what orders nothing: models need not explore it, so it is the standard one under loom too.
 pub(crate) use std::sync::atomic::AtomicU64 as Statistic;
@@ -19,7 +19,8 @@ pub(crate) const fn mutant(_name: &str) -> bool {
 }
 
 /// Whether the code is to be broken on purpose in the way of this name: `TOLLBAR_MUTANT` says so.
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 pub(crate) fn mutant(name: &str) -> bool {
     static CHOSEN: std::sync::LazyLock<Option<String>> =
         std::sync::LazyLock::new(|| std::env::var("TOLLBAR_MUTANT").ok());

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
 use tollbar::{Action, Engine, Request, Resource};
 
 struct Counting;
@@ -43,11 +44,44 @@ apm-server:
   rum.enabled: true
   auth:
     secret_token: [first, second]
+    api_key:
+      enabled: true
+      keys: [{id: local, hash: 'tollbar1:AAECAwQFBgcICQoLDA0ODw:1dSFtUG-LgBfS2I0wVDakwoZx6q-dDdJQHK47lfWOwc', privileges: 'event:write'}]
     anonymous:
       allow_service: [shop]
       rate_limit: {ip_limit: 100, event_limit: 10}
 tollbar.trusted_proxies: [10.0.0.0/8, 2001:db8::/32]
 ";
+
+const KNOWN_GOOD: &[u8] = b"ApiKey Z29vZDprZXk=";
+const KNOWN_BAD: &[u8] = b"ApiKey YmFkOmtleQ==";
+const LOCAL_GOOD: &[u8] = b"ApiKey bG9jYWw6MDEyMzQ1Njc4OWFiY2RlZmdoaWprbA==";
+
+/// Knows one good key.
+struct Directory;
+
+impl Verifier for Directory {
+    fn verify(&self, presented: &PresentedKey<'_>) -> Result<Privileges, VerifyError> {
+        match presented.id() {
+            "good" => Ok(Privileges::ALL),
+            _ => Err(VerifyError::Invalid),
+        }
+    }
+}
+
+/// An engine that has verified two API keys already.
+fn engine() -> Engine {
+    let engine = Engine::from_yaml(CONFIG).unwrap();
+    engine.set_verifier(Some(Arc::new(Directory))).unwrap();
+    for (key, allowed) in [(KNOWN_GOOD, true), (KNOWN_BAD, false), (LOCAL_GOOD, true)] {
+        let request = Request {
+            authorization: Some(key),
+            ..Request::from_peer(Ipv4Addr::LOCALHOST.into())
+        };
+        assert_eq!(engine.verify(&request, None).decision().allowed(), allowed);
+    }
+    engine
+}
 
 /// Every way that a request can take.
 fn work(engine: &Engine, round: u32) -> u32 {
@@ -75,7 +109,12 @@ fn work(engine: &Engine, round: u32) -> u32 {
             Some(&b"Bearer first"[..]),
             Some(b"Bearer wrong"),
             Some(b"Basic x"),
-            Some(b"ApiKey aWQ6a2V5"),
+            Some(KNOWN_GOOD),
+            Some(KNOWN_BAD),
+            Some(b"ApiKey dW5rbm93bjprZXk="),
+            Some(LOCAL_GOOD),
+            Some(b"ApiKey bG9jYWw6d3Jvbmc="),
+            Some(b"ApiKey no-base64"),
         ] {
             // Far more addresses than counters: residents, newcomers, takeovers and refusals.
             for peer in [
@@ -119,7 +158,7 @@ fn work(engine: &Engine, round: u32) -> u32 {
 
 #[test]
 fn p5_no_allocation() {
-    let engine = Engine::from_yaml(CONFIG).unwrap();
+    let engine = engine();
     work(&engine, 0);
     let before = ALLOCATIONS.get();
     let allowed: u32 = (1..500).map(|round| work(&engine, round)).sum();
@@ -144,7 +183,7 @@ fn p5_no_allocation() {
 fn p5_no_system_call_under_two_threads() {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-    let engine = Arc::new(Engine::from_yaml(CONFIG).unwrap());
+    let engine = Arc::new(engine());
     let threads: Vec<_> = (0..2)
         .map(|thread| {
             let engine = Arc::clone(&engine);

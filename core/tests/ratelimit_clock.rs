@@ -1,7 +1,7 @@
 //! P8, time: whatever a clock does (stands still in a suspended machine, jumps, is read out of order by threads, is a caller's own), no
 //! counter runs backwards, nothing is over-admitted, and all is well again once time goes on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

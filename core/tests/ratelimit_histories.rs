@@ -4,7 +4,7 @@
 //! Each thread has a clock of its own, which differs from the others' by up to two seconds and is read late at times. The
 //! configuration is reloaded meanwhile. `TOLLBAR_STRESS` multiplies the number of operations.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// `apm-server.auth.api_key.*`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyConfig {
     /// Accept `Authorization: ApiKey base64(id:key)`.
     pub enabled: bool,
@@ -36,7 +36,7 @@ impl Default for ApiKeyConfig {
 }
 
 /// One entry of `apm-server.auth.api_key.keys`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalApiKey {
     /// What stands before the colon of the decoded credential.
     pub id: String,
@@ -47,7 +47,7 @@ pub struct LocalApiKey {
 }
 
 /// The hash of an API key's secret: overwritten when dropped, and never shown by `Debug`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyHash(Zeroizing<String>);
 
 impl KeyHash {
@@ -106,7 +106,7 @@ impl Privilege {
 }
 
 /// `apm-server.auth.api_key.elasticsearch.*`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElasticsearchConfig {
     /// Full URLs, `http` or `https`, tried in turn. `protocol`, `path` and the port 9200 are filled in already.
     pub hosts: Vec<String>,
@@ -127,7 +127,7 @@ impl Default for ElasticsearchConfig {
 }
 
 /// `apm-server.auth.api_key.elasticsearch.ssl.*`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SslConfig {
     /// `Some(false)`: none of the settings here are used. `None`: they are where a host's URL is `https`.
     pub enabled: Option<bool>,

@@ -70,6 +70,25 @@ impl ConfigError {
     }
 }
 
+impl ConfigError {
+    /// One problem with one key, of a configuration that was read before.
+    pub(crate) fn of_key(key: &str, found: String, accepted: &str) -> Self {
+        let problem = Problem {
+            file: None,
+            line: None,
+            column: None,
+            key: Some(key.to_owned()),
+            found,
+            accepted: accepted.to_owned(),
+            hint: None,
+        };
+        Self {
+            problems: vec![problem],
+            files: Vec::new(),
+        }
+    }
+}
+
 fn lines(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
     lines.join("\n")

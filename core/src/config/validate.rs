@@ -9,6 +9,7 @@ use super::model::{
     Config, MAX_BURST_MULTIPLIER, MAX_EVENT_LIMIT, MAX_IP_LIMIT, MAX_SECRET_TOKENS,
 };
 use super::{tokens, values};
+use crate::credential::api_key::HashedKey;
 
 impl Config {
     /// Checks the range of every field. `Engine::new` and `reload` call this.
@@ -79,10 +80,13 @@ impl Config {
                     format!("no privileges for the id {}", quoted(&key.id)),
                 );
             }
-            if key.id.is_empty() || key.id.contains(':') || key.hash.expose().is_empty() {
+            if key.id.is_empty()
+                || key.id.contains(':')
+                || HashedKey::parse(key.hash.expose()).is_none()
+            {
                 wrong(
                     "apm-server.auth.api_key.keys",
-                    "an id or hash that is empty, or an id with a colon".into(),
+                    "an id that is empty or has a colon, or a hash that is none of `tollbar keygen`'s".into(),
                 );
             }
         }

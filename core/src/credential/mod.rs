@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here shows a secret, be it in an error, in `Debug` or through the time that a comparison takes.
 
+pub(crate) mod api_key;
 mod claimed_id;
 mod header;
 mod secret_token;

@@ -119,7 +119,8 @@ impl Slot {
             .owner
             .compare_exchange(from.0, to.0, order, Ordering::SeqCst)
             .is_ok();
-        #[cfg(all(test, loom))]
+        #[cfg(test)]
+        #[cfg(loom)]
         if changed {
             super::models::watch::owner_changed(self, to);
         }
@@ -142,7 +143,8 @@ impl Slot {
     pub(super) fn freeze(&self) -> u64 {
         let order = unless_mutant("freeze_relaxed", Ordering::AcqRel, Ordering::Relaxed);
         let tat = self.tat.fetch_or(FROZEN, order) & !FROZEN;
-        #[cfg(all(test, loom))]
+        #[cfg(test)]
+        #[cfg(loom)]
         super::models::watch::frozen(self);
         tat
     }
