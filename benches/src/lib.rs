@@ -4,6 +4,7 @@
 //! and refused calls apart.
 
 pub mod peers;
+pub mod simulation;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Barrier;
