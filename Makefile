@@ -24,7 +24,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint test-rust test-python test-e2e ## Passes every test of every language.
+test: lint test-rust test-loom test-python test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: .venv/.wheel ## Formatters and linters, all of them strict.
@@ -39,13 +39,25 @@ lint: .venv/.wheel ## Formatters and linters, all of them strict.
 test-rust: setup ## Unit, property and conformance tests and the examples of the documentation.
 	cargo test --workspace --locked
 
+.PHONY: test-loom
+test-loom: setup ## The models of the counter table, with bounded preemptions.
+	core/tests/loom/run.sh bounded
+
+.PHONY: loom
+loom: setup ## The same models, in full.
+	core/tests/loom/run.sh full
+
+.PHONY: loom-mutants
+loom-mutants: setup ## Breaks the table on purpose; fails unless the models notice.
+	core/tests/loom/run.sh mutants
+
 .PHONY: test-python
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
 	cd python && ../$(BIN)/python -m pytest
 
 .PHONY: test-e2e
 test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser ## Real agents against the ingestor.
-	$(BIN)/python -m pytest e2e
+	$(BIN)/python -m pytest -p no:asyncio e2e
 
 .PHONY: bench
 bench: setup ## Benches against peers; writes target/bench/report.json.

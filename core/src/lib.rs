@@ -18,6 +18,8 @@ mod verification;
 #[cfg(feature = "watch")]
 mod watch;
 
+#[doc(hidden)]
+pub use credential::TokenComparison;
 pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
 pub use engine::{Client, Engine, Identity, Request, Resource};
 pub use refusals::{Refusal, ShortText};
@@ -26,3 +28,8 @@ pub use stats::Stats;
 pub use verification::Verification;
 #[cfg(feature = "watch")]
 pub use watch::{WatchError, WatchOptions, Watcher};
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

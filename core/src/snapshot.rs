@@ -156,6 +156,9 @@ impl Snapshot {
 struct AllowList(Vec<Box<str>>);
 
 impl AllowList {
+    /// Up to this many names are compared one by one: most differ in length already.
+    const FEW: usize = 8;
+
     fn new(names: &[String]) -> Self {
         let mut names: Vec<Box<str>> = names.iter().map(|name| name.as_str().into()).collect();
         names.sort_unstable();
@@ -164,7 +167,13 @@ impl AllowList {
 
     #[inline]
     fn allows(&self, name: Option<&str>) -> bool {
-        self.0.is_empty()
-            || name.is_some_and(|name| self.0.binary_search_by(|known| (**known).cmp(name)).is_ok())
+        let listed = |name: &str| {
+            if self.0.len() <= Self::FEW {
+                self.0.iter().any(|known| **known == *name)
+            } else {
+                self.0.binary_search_by(|known| (**known).cmp(name)).is_ok()
+            }
+        };
+        self.0.is_empty() || name.is_some_and(listed)
     }
 }

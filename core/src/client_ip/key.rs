@@ -18,6 +18,7 @@ const NAT64: u128 = 0x0064_ff9b_0000_0000_0000_0000;
 /// the deprecated IPv4-compatible form (`::1.2.3.4`) and NAT64's local-use prefix (`64:ff9b:1::/48`) among them.
 ///
 /// Decided on the bits: `::ffff:102:304` and `::ffff:1.2.3.4` are the same address.
+#[inline]
 #[must_use]
 pub fn canonical(ip: IpAddr) -> IpAddr {
     match ip {
@@ -47,6 +48,7 @@ pub struct ClientKey {
 impl ClientKey {
     /// The key of a client at `ip`, whatever its form. IPv6 is cut to `ipv6_prefix` bits, 0 to 128 (more is 128);
     /// IPv4 is always counted by the whole address.
+    #[inline]
     #[must_use]
     pub fn new(ip: IpAddr, ipv6_prefix: u8) -> Self {
         match canonical(ip) {

@@ -48,16 +48,20 @@ pub type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 /// assert_eq!(client_ip("198.51.100.7".parse()?, headers, &trusted), "198.51.100.7".parse::<std::net::IpAddr>()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[inline]
 #[must_use]
 pub fn client_ip(peer: IpAddr, headers: Headers<'_>, trusted: &TrustedProxies) -> IpAddr {
     let peer = canonical(peer);
-    if !trusted.contains(peer) {
+    if trusted.is_empty() || !trusted.contains(peer) {
         return peer;
     }
+    named_by_proxy(headers, trusted).unwrap_or(peer)
+}
+
+fn named_by_proxy(headers: Headers<'_>, trusted: &TrustedProxies) -> Option<IpAddr> {
     forwarded(headers, trusted)
         .or_else(|| x_real_ip(headers))
         .or_else(|| x_forwarded_for(headers, trusted))
-        .unwrap_or(peer)
 }
 
 fn forwarded(headers: Headers<'_>, trusted: &TrustedProxies) -> Option<IpAddr> {

@@ -67,12 +67,25 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
         base_dir: Option<&Path>,
     ) -> Result<Loaded, ConfigError> {
+        Self::parse_bytes(yaml.as_bytes(), source, env, base_dir)
+    }
+
+    /// As [`Config::parse`], from bytes that may or may not be UTF-8.
+    ///
+    /// # Errors
+    /// All problems of the text at once. Nothing else has happened then.
+    pub fn parse_bytes(
+        yaml: &[u8],
+        source: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        base_dir: Option<&Path>,
+    ) -> Result<Loaded, ConfigError> {
         let mut reader = Reader::new(Source {
             name: source,
             env,
             base: base_dir,
         });
-        read_text(&mut reader, source, yaml);
+        read_bytes(&mut reader, source, yaml);
         finish(reader)
     }
 }

@@ -9,4 +9,6 @@ mod secret_token;
 
 pub(crate) use claimed_id::claimed_key_id;
 pub(crate) use header::{Credential, parse};
+#[doc(hidden)]
+pub use secret_token::TokenComparison;
 pub(crate) use secret_token::TokenSet;

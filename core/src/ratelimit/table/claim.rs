@@ -19,7 +19,7 @@
 use super::slot::{FROZEN, Owner, State};
 use super::{Batch, Charge, KeyHash, Table, WINDOW};
 use crate::ratelimit::gcra::{Conformance, Gcra};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, mutant};
 
 /// What a newcomer sees when it looks its candidates over.
 enum Sight {
@@ -35,10 +35,10 @@ enum Sight {
 
 /// The counter that a newcomer takes over.
 #[derive(Clone, Copy)]
-struct Victim {
-    index: usize,
-    owner: Owner,
-    tat: u64,
+pub(super) struct Victim {
+    pub(super) index: usize,
+    pub(super) owner: Owner,
+    pub(super) tat: u64,
 }
 
 impl Table {
@@ -198,7 +198,7 @@ impl Table {
     }
 
     /// Stakes a claim on a counter, displacing its owner.
-    fn stake(&self, victim: Victim, batch: &Batch) -> Option<Owner> {
+    pub(super) fn stake(&self, victim: Victim, batch: &Batch) -> Option<Owner> {
         let claim = victim.owner.claimed_by(batch.hash.fingerprint());
         if !self.slot(victim.index).change_owner(victim.owner, claim) {
             return None;
@@ -212,16 +212,27 @@ impl Table {
     }
 
     /// Confirms a claim if it has no rival, and returns the counter. `None`: look again.
-    fn confirm(&self, index: usize, claim: Owner, hash: KeyHash, debt: u64) -> Option<usize> {
-        self.publish_locator(index, claim, hash);
-        self.slot(index).raise_tat(debt);
+    pub(super) fn confirm(
+        &self,
+        index: usize,
+        claim: Owner,
+        hash: KeyHash,
+        debt: u64,
+    ) -> Option<usize> {
+        if !mutant("locator_unpublished") {
+            self.publish_locator(index, claim, hash);
+        }
+        if !mutant("debt_forgotten") {
+            self.slot(index).raise_tat(debt);
+        }
         for other in self.candidates_of(hash).filter(|&other| other != index) {
             let slot = self.slot(other);
             let owner = slot.owner_seqcst();
-            if owner.fingerprint() != hash.fingerprint() {
+            if owner.fingerprint() != hash.fingerprint() || mutant("confirm_blindly") {
                 continue;
             }
             match owner.state() {
+                State::Owned if mutant("owned_rival_ignored") => {}
                 State::Owned => {
                     self.slot(index).change_owner(claim, claim.released());
                     return None;
@@ -230,6 +241,7 @@ impl Table {
                     self.slot(index).change_owner(claim, claim.released());
                     return None;
                 }
+                State::Claimed if mutant("claimed_rival_spared") => {}
                 State::Claimed => {
                     if !slot.change_owner(owner, owner.released()) {
                         return None;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::slot::{FROZEN, State, UNSETTLED};
 use super::{Batch, Charge, KeyHash, Table};
 use crate::ratelimit::gcra::Gcra;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, mutant, unless_mutant};
 
 impl Table {
     /// A table of this capacity that takes over the counters of `previous`, adding `shift` nanoseconds to each TAT (that is how
@@ -28,16 +28,22 @@ impl Table {
         // Relaxed, here and below: nobody else sees the table yet, and the handover before this one is complete.
         let dropped = table.shifted(previous.dropped.load(Ordering::Relaxed));
         table.dropped.store(dropped, Ordering::Relaxed);
-        let taken_over = table.capacity.min(previous.capacity);
+        let common = table.capacity.min(previous.capacity);
+        let taken_over = unless_mutant("counters_unguarded", common, 0);
         for index in 0..taken_over {
             table.slot(index).tat.store(UNSETTLED, Ordering::Relaxed);
         }
-        if dropped > 0 {
+        if dropped > 0 && !mutant("dropped_forgotten") {
             for index in taken_over..table.capacity {
                 table.slot(index).tat.store(dropped, Ordering::Relaxed);
             }
         }
         let table = Arc::new(table);
+        if mutant("next_late") {
+            for index in 0..previous.capacity {
+                previous.slot(index).freeze();
+            }
+        }
         // The caller replaces one table after another, so this is the first successor.
         let next = previous.next.get_or_init(|| Arc::clone(&table));
         debug_assert!(Arc::ptr_eq(next, &table), "a table is replaced once");
@@ -66,12 +72,14 @@ impl Table {
     /// What the key owed in the table before, which it can't charge any more after this.
     #[cold]
     pub(super) fn debt_in(&self, previous: &Table, hash: KeyHash) -> u64 {
+        let owed = |index| self.shifted(previous.slot(index).freeze());
+        if mutant("debt_read_before_freezing") {
+            return previous.find_exactly(hash).map_or(0, owed);
+        }
         for index in previous.candidates_of(hash) {
             previous.slot(index).freeze();
         }
-        previous
-            .find_exactly(hash)
-            .map_or(0, |index| self.shifted(previous.slot(index).freeze()))
+        previous.find_exactly(hash).map_or(0, owed)
     }
 
     /// Charges a batch whose counter can't be charged here.
@@ -109,8 +117,12 @@ impl Table {
     }
 
     /// Takes over the TAT of the same counter in the table before.
-    fn settle(&self, index: usize, previous: &Table) {
-        let tat = self.shifted(previous.slot(index).freeze());
+    pub(super) fn settle(&self, index: usize, previous: &Table) {
+        let tat = self.shifted(if mutant("settled_without_freezing") {
+            previous.slot(index).tat() & !FROZEN
+        } else {
+            previous.slot(index).freeze()
+        });
         // Everybody computes the same value, so it does not matter who is first. Relaxed: the value stands for itself.
         let _ = self.slot(index).tat.compare_exchange(
             UNSETTLED,

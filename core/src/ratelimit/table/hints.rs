@@ -14,13 +14,11 @@ const HIGHEST: u64 = 0x8080_8080_8080_8080;
 
 impl Hints {
     pub(super) fn new(windows: usize) -> Self {
-        // Loom's models do without hints (see below).
-        Self(super::zeroed_words(if cfg!(loom) { 0 } else { windows }))
+        Self(super::zeroed_words(windows))
     }
 
     /// The counter that is probably this key's.
     #[inline]
-    #[cfg(not(loom))]
     pub(super) fn look_up(&self, candidates: Candidates, hash: KeyHash) -> Option<usize> {
         let wanted = LOWEST * u64::from(tag(hash));
         let [first, second] = candidates.windows;
@@ -36,7 +34,6 @@ impl Hints {
     }
 
     /// Notes whose counter this is.
-    #[cfg(not(loom))]
     pub(super) fn note(&self, index: usize, hash: KeyHash) {
         let word = &self.0[index / WINDOW];
         let shift = index % WINDOW * 8;
@@ -53,20 +50,10 @@ impl Hints {
     }
 
     #[inline]
-    #[cfg(not(loom))]
     fn word(&self, window: usize) -> u64 {
         // Relaxed: see the invariant.
         self.0[window].load(Ordering::Relaxed)
     }
-
-    /// In loom's models every hint is late: that is the case that the owners have to be right in.
-    #[cfg(loom)]
-    pub(super) fn look_up(&self, _: Candidates, _: KeyHash) -> Option<usize> {
-        None
-    }
-
-    #[cfg(loom)]
-    pub(super) fn note(&self, _: usize, _: KeyHash) {}
 }
 
 /// The byte that stands for a key; never 0.
@@ -82,7 +69,8 @@ fn equal_bytes(a: u64, b: u64) -> u64 {
     zero_if_equal.wrapping_sub(LOWEST) & !zero_if_equal & HIGHEST
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

@@ -17,23 +17,28 @@
 mod claim;
 mod handover;
 mod hints;
+#[cfg(test)]
+#[cfg(loom)]
+#[path = "../../../tests/loom/mod.rs"]
+mod models;
 mod slot;
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use self::hints::Hints;
 use self::slot::{FROZEN, Slot};
 use super::gcra::{Conformance, Gcra};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, OnceLock, Ordering, Statistic, mutant, unless_mutant};
 
-/// Counters in a window.
-const WINDOW: usize = 8;
+/// Counters in a window. Two where models are checked, so that few counters make two windows.
+const WINDOW: usize = if cfg!(loom) { 2 } else { 8 };
 /// Bytes in a cache line. The first counter starts one, so that no counter lies in two.
 const CACHE_LINE: usize = 64;
 /// How many counters the allocation may have to skip until a cache line starts.
-const SKIPPED: usize = CACHE_LINE / size_of::<Slot>() - 1;
+const SKIPPED: usize = (CACHE_LINE / size_of::<Slot>()).saturating_sub(1);
 
 /// A client key's hash, keyed and well mixed: where its windows are, and how it is told from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +89,8 @@ pub(crate) struct Table {
     capacity: usize,
     windows: u32,
     /// Takeovers of counters whose TAT still lay ahead, and claims in all.
-    displaced: crossbeam_utils::CachePadded<AtomicU64>,
-    claims: crossbeam_utils::CachePadded<AtomicU64>,
+    displaced: crossbeam_utils::CachePadded<Statistic>,
+    claims: crossbeam_utils::CachePadded<Statistic>,
     /// What is added to each TAT that is taken over from the table before, in nanoseconds.
     handover_shift: u64,
     /// The largest TAT of all counters that a smaller table dropped: where counters start that a larger one gets later.
@@ -127,8 +132,8 @@ impl Table {
             locators: zeroed_words(capacity),
             capacity,
             windows: capacity.div_ceil(WINDOW) as u32,
-            displaced: AtomicU64::new(0).into(),
-            claims: AtomicU64::new(0).into(),
+            displaced: Statistic::new(0).into(),
+            claims: Statistic::new(0).into(),
             handover_shift: 0,
             dropped: AtomicU64::new(0),
             next: OnceLock::new(),
@@ -203,11 +208,15 @@ impl Table {
             if batch.n == 0 {
                 return Charge { conformance, tat };
             }
+            let success = unless_mutant("charge_relaxed", Ordering::Release, Ordering::Relaxed);
+            if mutant("charge_stores") {
+                tat = slot.tat();
+            }
             // Release on success: whoever freezes this TAT must see that the key owned the counter. Acquire on
             // failure: as `Slot::tat`. The order of charges among each other needs no more than this word's own.
             match slot
                 .tat
-                .compare_exchange_weak(tat, new, Ordering::Release, Ordering::Acquire)
+                .compare_exchange_weak(tat, new, success, Ordering::Acquire)
             {
                 Ok(_) => {
                     return Charge {
@@ -287,9 +296,14 @@ where
 
 #[cfg(loom)]
 fn zeroed_slots(n: usize) -> Box<[Slot]> {
-    let slot = || Slot {
-        owner: AtomicU64::new(0),
-        tat: AtomicU64::new(0),
+    let slot = || {
+        let owner = AtomicU64::new(0);
+        // In loom a SeqCst load can't miss a newer SeqCst store, but only if the older one was SeqCst too.
+        owner.store(0, Ordering::SeqCst);
+        Slot {
+            owner,
+            tat: AtomicU64::new(0),
+        }
     };
     (0..n).map(|_| slot()).collect()
 }

@@ -11,7 +11,7 @@
 //!   2^30 times.)
 //! - `tat` only grows, until its top bit is set; then it never changes again, except from [`UNSETTLED`] to a value.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, unless_mutant};
 
 /// A counter: 16 bytes.
 #[cfg_attr(not(loom), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
@@ -75,7 +75,8 @@ impl Owner {
 
     /// The next incarnation, claimed for this fingerprint.
     pub(super) fn claimed_by(self, fingerprint: u32) -> Self {
-        let incarnation = self.0.wrapping_add(INCARNATION_STEP) & INCARNATION;
+        let step = unless_mutant("incarnation_stands_still", INCARNATION_STEP, 0);
+        let incarnation = self.0.wrapping_add(step) & INCARNATION;
         Self(u64::from(fingerprint) << 32 | incarnation | Self::CLAIMED)
     }
 
@@ -105,16 +106,25 @@ impl Slot {
     /// SeqCst: a claimant stakes its claim and then looks for rivals. Of two claimants at least one must see
     /// the other, which only a single total order of these stores and loads guarantees.
     pub(super) fn owner_seqcst(&self) -> Owner {
-        Owner(self.owner.load(Ordering::SeqCst))
+        let order = unless_mutant("look_acquire", Ordering::SeqCst, Ordering::Acquire);
+        Owner(self.owner.load(order))
     }
 
     /// Changes the owner if it is still the expected one.
     ///
     /// SeqCst: see [`Slot::owner_seqcst`].
     pub(super) fn change_owner(&self, from: Owner, to: Owner) -> bool {
-        self.owner
-            .compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        let order = unless_mutant("stake_acqrel", Ordering::SeqCst, Ordering::AcqRel);
+        let changed = self
+            .owner
+            .compare_exchange(from.0, to.0, order, Ordering::SeqCst)
+            .is_ok();
+        #[cfg(test)]
+        #[cfg(loom)]
+        if changed {
+            super::models::watch::owner_changed(self, to);
+        }
+        changed
     }
 
     /// Reads the TAT word, which may be [`FROZEN`] or [`UNSETTLED`].
@@ -122,7 +132,8 @@ impl Slot {
     /// Acquire: whoever sees the frozen bit goes on to the next table, which was set before the bit was.
     #[inline]
     pub(super) fn tat(&self) -> u64 {
-        self.tat.load(Ordering::Acquire)
+        let order = unless_mutant("tat_relaxed", Ordering::Acquire, Ordering::Relaxed);
+        self.tat.load(order)
     }
 
     /// Sets the frozen bit and returns the final TAT.
@@ -130,7 +141,12 @@ impl Slot {
     /// AcqRel: releases the next table to whoever sees the bit, and acquires the owner of whoever charged last (a key owns a
     /// counter before it charges it), so that a look-up which follows finds it.
     pub(super) fn freeze(&self) -> u64 {
-        self.tat.fetch_or(FROZEN, Ordering::AcqRel) & !FROZEN
+        let order = unless_mutant("freeze_relaxed", Ordering::AcqRel, Ordering::Relaxed);
+        let tat = self.tat.fetch_or(FROZEN, order) & !FROZEN;
+        #[cfg(test)]
+        #[cfg(loom)]
+        super::models::watch::frozen(self);
+        tat
     }
 
     /// Raises the TAT to at least this. Does nothing to one that is frozen, whose top bit makes it the larger.
