@@ -103,6 +103,14 @@ impl Report {
         }
         writeln!(
             text,
+            "\n## Where ours refuses more than the LRU\n\n\
+             - `cycling` leaves no room at all. A counter that is inherited full binds its new owner for one emission interval (P4), and a\n  \
+             Poisson process comes back within that now and then; the LRU takes a limiter away sooner, since whom it refuses evicts, too.\n\
+             - `botnet-lockstep`: a bot that comes back after exactly one emission interval finds the room that its last event left, and nobody\n  \
+             else ever does. With any jitter (`botnet`) ours is the better one."
+        )?;
+        writeln!(
+            text,
             "\n## Displacement before capacity (P3)\n\n\
              {} counters are filled with distinct live keys; the share of keys that displaced a live one:\n\n\
              | Load | Displaced |\n|---:|---:|",
