@@ -39,8 +39,20 @@ impl Engine {
             .check(action, resource, rum, cost, now)
     }
 
+    /// Concludes a verification that was started: counts what it came to, and records it if the client was refused, as
+    /// [`Engine::verify`] does of itself. Once for each request.
+    pub fn verified(&self, request: &Request<'_>, identity: Identity) -> Client<'_> {
+        self.identified(request, identity)
+    }
+
+    /// `apm-server.auth.api_key.elasticsearch.timeout`: how long a verification may take. Callers who wait should not wait longer.
+    #[must_use]
+    pub fn verification_timeout(&self) -> Duration {
+        self.snapshot.load().api_keys.timeout()
+    }
+
     /// Starts to verify the API key of this request in a thread of the engine's, for callers that must not block (an event
-    /// loop). There is nothing to wait for if the request needs no verification. Then go on with [`Engine::client`]:
+    /// loop). There is nothing to wait for if the request needs no verification. Then go on with [`Engine::verified`]:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -50,7 +62,7 @@ impl Engine {
     /// # let request = Request::from_peer([203, 0, 113, 9].into());
     /// let verification = engine.start_verification(&request, None);
     /// if let Some(identity) = verification.wait_for(Duration::from_secs(5)) {
-    ///     let decision = engine.client(identity).check(Action::Ingest, Resource::default(), false, 1, None);
+    ///     let decision = engine.verified(&request, identity).check(Action::Ingest, Resource::default(), false, 1, None);
     /// #   assert!(!decision.allowed());
     /// }
     /// # Ok(())

@@ -48,6 +48,28 @@ impl Client {
         self.core().decision().client.to_string()
     }
 
+    /// The rest of what `Engine.check` decides, for a client that was identified already.
+    #[pyo3(
+        signature = (action = "ingest", agent = None, service = None, cost = None, now = None, rum = false),
+        text_signature = "($self, action='ingest', agent=None, service=None, cost=1, now=None, rum=False)"
+    )]
+    fn check(
+        &self,
+        action: &str,
+        agent: Option<&str>,
+        service: Option<&str>,
+        cost: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+        rum: bool,
+    ) -> PyResult<Decision> {
+        let action = convert::action(action)?;
+        let cost = cost.map_or(Ok(1), |cost| convert::count("cost", cost))?;
+        let now = convert::now(now)?;
+        let resource = Resource { agent, service };
+        let decision = self.core().check(action, resource, rum, cost, now);
+        Ok(Decision::about(decision, agent, service))
+    }
+
     /// Is the RUM route open? 403 `rum_disabled` while `apm-server.rum.enabled` is false.
     fn rum_route(&self) -> Decision {
         self.core().rum_route().into()
@@ -87,7 +109,7 @@ impl Client {
         now: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Decision> {
         let n = convert::count("n", n)?;
-        let max_wait = convert::max_wait(max_wait)?;
+        let max_wait = convert::seconds("max_wait", max_wait)?;
         let now = convert::now(now)?;
         Ok(self.core().reserve(n, max_wait, now).into())
     }

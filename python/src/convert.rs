@@ -40,11 +40,11 @@ pub(crate) fn now(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
         .transpose()
 }
 
-/// `max_wait`: seconds.
-pub(crate) fn max_wait(seconds: f64) -> PyResult<Duration> {
+/// A time-out or another span of time.
+pub(crate) fn seconds(argument: &str, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         PyValueError::new_err(format!(
-            "max_wait: found {seconds}; accepted are seconds, finite and not negative"
+            "{argument}: found {seconds}; accepted are seconds, finite and not negative"
         ))
     })
 }

@@ -54,6 +54,12 @@ impl Decision {
         self.inner.allowed()
     }
 
+    /// Whether the API key has to be verified first: ask `Engine.verify` or `Engine.verify_async`. Not allowed yet: 503.
+    #[getter]
+    fn pending(&self) -> bool {
+        self.inner.reason == Reason::Pending
+    }
+
     /// The HTTP status: 202 (200 for agent configuration), 401, 403, 429 or 503.
     #[getter]
     fn status(&self) -> u16 {

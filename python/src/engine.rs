@@ -1,25 +1,33 @@
 //! `tollbar.Engine`: where everything begins.
 //!
 //! Invariants: frozen and thread-safe; the core's engine is shared with the clients made from it. What reads files
-//! releases the GIL; a decision takes nanoseconds and does not.
+//! or waits releases the GIL; a decision takes nanoseconds and does not.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use tollbar::api_key::Verifier;
 use tollbar::{Request, Resource};
 
 use crate::client::Client;
 use crate::convert;
 use crate::decision::Decision;
 use crate::error::to_python;
+use crate::refusal::Refusal;
+use crate::stats;
+use crate::verification;
+use crate::verifier::{Callable, running_loop};
+use crate::watcher::Watcher;
 
 /// Decides who gets in. Thread-safe and lock-free: make one and share it.
 #[pyclass(frozen, module = "tollbar")]
 pub(crate) struct Engine {
     inner: Arc<tollbar::Engine>,
+    /// The event loop that an async verifier runs on.
+    verifier_loop: Mutex<Option<Py<PyAny>>>,
 }
 
 #[pymethods]
@@ -103,27 +111,99 @@ impl Engine {
         })
     }
 
+    /// As `authenticate`, but never pending: waits, without the GIL, until an API key has been verified, with Elasticsearch at
+    /// most as long as the configuration allows. A `timeout` in seconds cuts that short: the client is still pending then.
+    ///
+    /// Raises `RuntimeError` on the event loop that an async verifier runs on: it would wait for itself.
+    #[pyo3(signature = (authorization = None, peer = "203.0.113.9", headers = None, timeout = None))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        authorization: Option<&Bound<'_, PyAny>>,
+        peer: &str,
+        headers: Option<&Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Client> {
+        self.refuse_to_block_the_verifier(py)?;
+        let timeout = timeout
+            .map(|timeout| convert::seconds("timeout", timeout))
+            .transpose()?;
+        let identity = with_request(authorization, peer, headers, |request| {
+            py.detach(|| verification::wait(&self.inner, request, timeout))
+        })?;
+        py.check_signals()?;
+        Ok(Client::new(Arc::clone(&self.inner), identity))
+    }
+
+    /// As `verify`, for event loops: returns a future of the running asyncio loop at once, and blocks nothing. Limit it with
+    /// `asyncio.wait_for`; `verification_timeout` is a good limit.
+    #[pyo3(signature = (authorization = None, peer = "203.0.113.9", headers = None))]
+    fn verify_async<'py>(
+        &self,
+        py: Python<'py>,
+        authorization: Option<&Bound<'_, PyAny>>,
+        peer: &str,
+        headers: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        with_request(authorization, peer, headers, |request| {
+            verification::start(py, &self.inner, request)
+        })?
+    }
+
+    /// Seconds that a verification may take: `apm-server.auth.api_key.elasticsearch.timeout`.
+    #[getter]
+    fn verification_timeout(&self) -> f64 {
+        self.inner.verification_timeout().as_secs_f64()
+    }
+
+    /// Has API keys that the configuration does not list verified by `verifier(id: str, key: bytes)` instead of Elasticsearch.
+    /// `None`: by Elasticsearch again. It returns the names of the key's privileges; None or none of them: the key is not valid.
+    /// Any exception means that it can't be verified now (503, nothing is cached); only its type is shown, in `stats()`.
+    ///
+    /// It is called in a thread that waits for the verdict or in one of the engine's, never twice at once for one key. What a
+    /// coroutine function returns runs on the loop that is running now, for at most `timeout` seconds.
+    #[pyo3(signature = (verifier, *, timeout = 5.0))]
+    fn set_verifier(
+        &self,
+        py: Python<'_>,
+        verifier: Option<&Bound<'_, PyAny>>,
+        timeout: f64,
+    ) -> PyResult<()> {
+        let callable = verifier
+            .map(|verifier| Callable::new(verifier, timeout))
+            .transpose()?;
+        let event_loop = callable.as_ref().and_then(|it| it.event_loop(py));
+        let verifier = callable.map(|it| Arc::new(it) as Arc<dyn Verifier>);
+        py.detach(|| self.inner.set_verifier(verifier))
+            .map_err(|error| to_python(py, &error))?;
+        *self.verifier_loop() = event_loop;
+        Ok(())
+    }
+
+    /// Reloads whenever a file of the configuration changes, in a thread of its own, until the watcher is stopped or nothing
+    /// refers to it any more: `with engine.watch(): …`. What came of it is in `stats()["reloads"]`. A file that would switch all
+    /// authentication off is refused: ask for that with `reload`.
+    ///
+    /// Files are read after `debounce` seconds of quiet, and looked at every `poll` seconds even if no change is reported.
+    /// Raises `ValueError` if there is no file, `OSError` if the system refuses.
+    #[pyo3(
+        signature = (debounce = 0.1, poll = Some(10.0)),
+        text_signature = "($self, debounce=0.1, poll=10.0)"
+    )]
+    fn watch(&self, py: Python<'_>, debounce: f64, poll: Option<f64>) -> PyResult<Watcher> {
+        Watcher::start(py, &self.inner, debounce, poll)
+    }
+
+    /// The recent refusals, oldest first: the last 64 of each reason. Of a flood, what is beyond 32 a second is left out.
+    fn recent_refusals(&self, py: Python<'_>) -> Vec<Refusal> {
+        let refusals = py.detach(|| self.inner.recent_refusals());
+        refusals.into_iter().map(Refusal).collect()
+    }
+
     /// The statistics of this moment. Reads the whole counter table: milliseconds for a million counters.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = py.detach(|| self.inner.stats());
-        let allowed = PyDict::new(py);
-        for (method, count) in &stats.allowed {
-            allowed.set_item(method.as_str(), count)?;
-        }
-        let refused = PyDict::new(py);
-        for (reason, count) in &stats.refused {
-            refused.set_item(reason.as_str(), count)?;
-        }
-        let dict = PyDict::new(py);
-        dict.set_item("generation", stats.generation)?;
-        dict.set_item("reload_errors", stats.reload_errors)?;
-        dict.set_item("allowed", allowed)?;
-        dict.set_item("refused", refused)?;
-        dict.set_item("ip_limit", stats.ip_limit)?;
-        dict.set_item("live_counters", stats.live_counters)?;
-        dict.set_item("claimed_counters", stats.claimed_counters)?;
-        dict.set_item("displaced_clients", stats.displaced_clients)?;
-        Ok(dict)
+        stats::to_dict(py, &stats)
     }
 
     /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
@@ -152,9 +232,28 @@ impl Engine {
         match engine {
             Ok(engine) => Ok(Self {
                 inner: Arc::new(engine),
+                verifier_loop: Mutex::new(None),
             }),
             Err(error) => Err(to_python(py, &error)),
         }
+    }
+
+    fn verifier_loop(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
+        self.verifier_loop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse_to_block_the_verifier(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(event_loop) = self.verifier_loop().as_ref().map(|it| it.clone_ref(py)) else {
+            return Ok(());
+        };
+        if running_loop(py)?.is_some_and(|running| running.is(&event_loop)) {
+            return Err(PyRuntimeError::new_err(
+                "verify would block the event loop that its verifier runs on: await verify_async",
+            ));
+        }
+        Ok(())
     }
 }
 

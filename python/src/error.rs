@@ -16,7 +16,7 @@ create_exception!(
 
 /// One thing that is wrong with a configuration.
 #[pyclass(frozen, module = "tollbar")]
-pub(crate) struct Problem(tollbar::config::Problem);
+pub(crate) struct Problem(pub(crate) tollbar::config::Problem);
 
 #[pymethods]
 impl Problem {

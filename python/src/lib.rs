@@ -9,6 +9,12 @@ mod convert;
 mod decision;
 mod engine;
 mod error;
+mod key;
+mod refusal;
+mod stats;
+mod verification;
+mod verifier;
+mod watcher;
 
 use pyo3::prelude::*;
 
@@ -20,5 +26,10 @@ fn _tollbar(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<error::Problem>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<client::Client>()?;
-    module.add_class::<decision::Decision>()
+    module.add_class::<decision::Decision>()?;
+    module.add_class::<refusal::Refusal>()?;
+    module.add_class::<watcher::Watcher>()?;
+    module.add_class::<key::GeneratedKey>()?;
+    module.add_function(wrap_pyfunction!(key::generate_api_key, module)?)?;
+    module.add_function(wrap_pyfunction!(key::hash_api_key, module)?)
 }

@@ -83,7 +83,12 @@ def test_credentials_are_those_of_the_vectors(case: dict[str, Any]) -> None:
     }.get(kind, "invalid_token")
 
 
-@pytest.mark.parametrize("case", [case for case in cases("config") if "files" not in case.values[0]])
+def reads_files(case: dict[str, Any]) -> bool:
+    """Say whether an engine would read files that only the core's runner makes up, or nobody has."""
+    return "files" in case or "certificate: /" in case.get("yaml", "")
+
+
+@pytest.mark.parametrize("case", [case for case in cases("config") if not reads_files(case.values[0])])
 def test_configurations_are_accepted_or_refused_as_the_vectors_say(
     case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,30 @@
 dependencies; the reference ingestor is `tollbar.intake` and needs the extra `tollbar[intake]`.
 """
 
-from tollbar._tollbar import Client, ConfigError, Decision, Engine, Problem, __version__
+from tollbar._tollbar import (
+    Client,
+    ConfigError,
+    Decision,
+    Engine,
+    GeneratedKey,
+    Problem,
+    Refusal,
+    Watcher,
+    __version__,
+    generate_api_key,
+    hash_api_key,
+)
 
-__all__ = ["Client", "ConfigError", "Decision", "Engine", "Problem", "__version__"]
+__all__ = [
+    "Client",
+    "ConfigError",
+    "Decision",
+    "Engine",
+    "GeneratedKey",
+    "Problem",
+    "Refusal",
+    "Watcher",
+    "__version__",
+    "generate_api_key",
+    "hash_api_key",
+]

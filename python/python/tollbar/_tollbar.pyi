@@ -1,11 +1,26 @@
 """The compiled half of the package: the Rust engine, translated. Everything here is thread-safe."""
 
-from collections.abc import Iterable, Mapping
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, final
+from types import TracebackType
+from typing import Literal, TypeAlias, TypedDict, final
 
-__all__ = ["Client", "ConfigError", "Decision", "Engine", "Problem", "__version__"]
+__all__ = [
+    "Client",
+    "ConfigError",
+    "Decision",
+    "Engine",
+    "GeneratedKey",
+    "Problem",
+    "Refusal",
+    "Watcher",
+    "__version__",
+    "generate_api_key",
+    "hash_api_key",
+]
 
 __version__: str
 
@@ -13,6 +28,47 @@ _Text: TypeAlias = str | bytes
 _Headers: TypeAlias = Mapping[str, _Text] | Mapping[bytes, _Text] | Iterable[tuple[_Text, _Text]]
 _Action: TypeAlias = Literal["ingest", "agent_config", "sourcemap"]
 _Method: TypeAlias = Literal["none", "secret_token", "api_key", "anonymous"]
+_Privilege: TypeAlias = Literal["config_agent:read", "event:write", "sourcemap:write"]
+_Privileges: TypeAlias = Iterable[_Privilege] | None
+_Verifier: TypeAlias = Callable[[str, bytes], _Privileges] | Callable[[str, bytes], Awaitable[_Privileges]]
+
+class _Reload(TypedDict):
+    """An attempt to replace the configuration."""
+
+    time: datetime
+    generation: int
+    """The number of the configuration that was in force afterwards."""
+    changed: list[str] | None
+    """The full names of the keys that changed; None: it was refused."""
+    problems: list[Problem]
+    """The first 20 of them."""
+    problem_count: int
+
+class _ApiKeys(TypedDict):
+    """How the verification of API keys has gone."""
+
+    started: int
+    unavailable: int
+    over_budget: int
+    last_error: str | None
+    valid_held: int
+    invalid_held: int
+
+class _Stats(TypedDict):
+    """Totals since the engine was made, unless they say otherwise."""
+
+    generation: int
+    reload_errors: int
+    reloads: list[_Reload]
+    """The last 32, oldest first."""
+    allowed: dict[str, int]
+    refused: dict[str, int]
+    refusals_not_recorded: int
+    ip_limit: int
+    live_counters: int
+    claimed_counters: int
+    displaced_clients: int
+    api_keys: _ApiKeys
 
 class ConfigError(Exception):
     """A configuration was refused. `str(error)` has a line for every problem."""
@@ -67,7 +123,25 @@ class Engine:
         peer: str = "203.0.113.9",
         headers: _Headers | None = None,
     ) -> Client: ...
-    def stats(self) -> dict[str, Any]: ...
+    def verify(
+        self,
+        authorization: _Text | None = None,
+        peer: str = "203.0.113.9",
+        headers: _Headers | None = None,
+        timeout: float | None = None,
+    ) -> Client: ...
+    def verify_async(
+        self,
+        authorization: _Text | None = None,
+        peer: str = "203.0.113.9",
+        headers: _Headers | None = None,
+    ) -> Future[Client]: ...
+    @property
+    def verification_timeout(self) -> float: ...
+    def set_verifier(self, verifier: _Verifier | None, *, timeout: float = 5.0) -> None: ...
+    def watch(self, debounce: float = 0.1, poll: float | None = 10.0) -> Watcher: ...
+    def recent_refusals(self) -> list[Refusal]: ...
+    def stats(self) -> _Stats: ...
     @property
     def warnings(self) -> list[str]: ...
     @property
@@ -83,6 +157,15 @@ class Client:
     def method(self) -> _Method | None: ...
     @property
     def client(self) -> str: ...
+    def check(
+        self,
+        action: _Action = "ingest",
+        agent: str | None = None,
+        service: str | None = None,
+        cost: int = 1,
+        now: int | None = None,
+        rum: bool = False,
+    ) -> Decision: ...
     def rum_route(self) -> Decision: ...
     def authorize(
         self, action: _Action = "ingest", agent: str | None = None, service: str | None = None
@@ -96,6 +179,8 @@ class Decision:
 
     @property
     def allowed(self) -> bool: ...
+    @property
+    def pending(self) -> bool: ...
     @property
     def status(self) -> int: ...
     @property
@@ -124,3 +209,56 @@ class Decision:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class Refusal:
+    """A request, a stream or a batch that was refused. Names are what the client sent, at most 64 bytes of each."""
+
+    @property
+    def time(self) -> datetime: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def action(self) -> _Action: ...
+    @property
+    def method(self) -> _Method | None: ...
+    @property
+    def client(self) -> str: ...
+    @property
+    def agent(self) -> str | None: ...
+    @property
+    def service(self) -> str | None: ...
+    @property
+    def credential_id(self) -> str | None: ...
+    @property
+    def generation(self) -> int: ...
+
+@final
+class Watcher:
+    """Reloads the engine whenever a file of its configuration changes, for as long as this lives."""
+
+    def stop(self) -> None: ...
+    def __enter__(self) -> Watcher: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class GeneratedKey:
+    """A fresh API key. Hand `credential` to the client, put `id` and `hash` into the configuration."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def credential(self) -> str: ...
+    @property
+    def hash(self) -> str: ...
+
+def generate_api_key(id: str | None = None) -> GeneratedKey: ...  # noqa: A002
+def hash_api_key(id: str, key: bytes) -> str: ...  # noqa: A002

@@ -33,6 +33,7 @@ mod verdicts;
 mod verifier;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use flight::Flight;
 pub use generate::{GeneratedKey, KeygenError, generate, generate_with_id, hash_key};
@@ -183,6 +184,11 @@ impl ApiKeys {
             }
             (outcome, ..) => Started::Decided(outcome),
         }
+    }
+
+    /// How long a verification may take by the configuration.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.source.config.elasticsearch.timeout
     }
 
     /// How verification has gone so far; all zero while nobody is asked.

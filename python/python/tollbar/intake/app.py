@@ -50,7 +50,7 @@ def create_app(engine: Engine, output: Output, open_bodies: OpenBodies | None = 
 
     async def root(request: Request) -> Response:
         """Say what this server is, but only to the authenticated."""
-        client = authenticate(engine, request.scope)
+        client = await authenticate(engine, request.scope)
         if client.decision.status == 503:
             return json_response(503, {"error": client.decision.message})
         if not client.decision.allowed or client.method == "anonymous":

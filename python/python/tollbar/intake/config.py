@@ -42,7 +42,7 @@ class ConfigRoute:
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         try:
-            client = enter(self.engine, request.scope, rum=self.rum)
+            client = await enter(self.engine, request.scope, rum=self.rum)
             try:
                 service = await self._service(request)
             except _InvalidQueryError as error:

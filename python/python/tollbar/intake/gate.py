@@ -7,6 +7,7 @@ refusal that the engine makes reaches the client as the decision has it: status,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +25,36 @@ if TYPE_CHECKING:
 MAX_WAIT_SECONDS = 1.0
 """How long a batch may wait for room before it is refused."""
 
+VERDICT_GRACE_SECONDS = 0.25
+"""The verifier gives up by itself at the configured time; so much later nobody waits for it any more."""
+
 UNIX_SOCKET_PEER = "127.0.0.1"
 """Whom a connection over a Unix socket counts as: its peer is on this machine. With 127.0.0.1 among `trusted_proxies`,
 the forwarding headers of a proxy in front of the socket are believed."""
 
 
-def authenticate(engine: Engine, scope: Scope) -> Client:
-    """Ask the engine who this is. Never fails: a refused client answers every call with its refusal."""
-    client = scope.get("client")
-    peer = client[0] if client else UNIX_SOCKET_PEER
-    return engine.authenticate(peer=peer or UNIX_SOCKET_PEER, headers=scope["headers"])
+async def authenticate(engine: Engine, scope: Scope) -> Client:
+    """Ask the engine who this is, and wait while an API key is verified, but no longer than the configuration allows.
+
+    Never fails: a refused client answers every call with its refusal.
+    """
+    address = scope.get("client")
+    peer = (address[0] if address else None) or UNIX_SOCKET_PEER
+    client = engine.authenticate(peer=peer, headers=scope["headers"])
+    if client.decision.pending:
+        verified = engine.verify_async(peer=peer, headers=scope["headers"])
+        # If it takes too long, the client is still pending: 503.
+        with contextlib.suppress(asyncio.TimeoutError):
+            client = await asyncio.wait_for(verified, engine.verification_timeout + VERDICT_GRACE_SECONDS)
+    return client
 
 
-def enter(engine: Engine, scope: Scope, *, rum: bool) -> Client:
+async def enter(engine: Engine, scope: Scope, *, rum: bool) -> Client:
     """Check what needs no body, in this order: the credential, one event's charge, is the RUM route open.
 
     Raises `RefusedError`.
     """
-    client = authenticate(engine, scope)
+    client = await authenticate(engine, scope)
     require(client.decision)
     require(client.admit(1))
     if rum:

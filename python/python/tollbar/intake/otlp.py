@@ -131,7 +131,7 @@ class OtlpRoute:
         """Answer one request."""
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            client = enter(self.engine, request.scope, rum=False)
+            client = await enter(self.engine, request.scope, rum=False)
             if content_type not in (PROTOBUF, JSON):
                 raise UnsupportedError(
                     f"unsupported content type {content_type[:80]!r}; accepted are {PROTOBUF} and {JSON}"

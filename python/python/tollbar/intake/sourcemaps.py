@@ -95,7 +95,7 @@ class SourcemapRoute:
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         try:
-            client = enter(self.engine, request.scope, rum=False)
+            client = await enter(self.engine, request.scope, rum=False)
             require(client.authorize("sourcemap"))
             await self._read(request)
         except IntakeError as error:

@@ -159,7 +159,7 @@ class StreamRoute:
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         try:
-            client = enter(self.engine, request.scope, rum=self.rum)
+            client = await enter(self.engine, request.scope, rum=self.rum)
         except RefusedError as refusal:
             return error_response(refusal)
         result = Result()

@@ -1,0 +1,105 @@
+//! Waiting for the verification of an API key: `Engine.verify` and `Engine.verify_async`.
+//!
+//! Invariant: no thread waits while it holds the GIL, and no event loop waits at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyTuple};
+use tollbar::{Engine, Identity, Request};
+use zeroize::Zeroizing;
+
+use crate::client::Client;
+
+/// Waits in this thread, but no longer than `timeout`: then the client is still pending.
+pub(crate) fn wait(engine: &Engine, request: &Request<'_>, timeout: Option<Duration>) -> Identity {
+    let Some(timeout) = timeout else {
+        return engine.verify(request, None).identity();
+    };
+    match engine.start_verification(request, None).wait_for(timeout) {
+        Some(identity) => engine.verified(request, identity).identity(),
+        None => engine.authenticate(request).identity(),
+    }
+}
+
+/// Starts the verification, and gives a future of the running loop that will hold the `Client`.
+pub(crate) fn start<'py>(
+    py: Python<'py>,
+    engine: &Arc<Engine>,
+    request: &Request<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let event_loop = py.import("asyncio")?.call_method0("get_running_loop")?;
+    let future = event_loop.call_method0("create_future")?;
+    let verification = engine.start_verification(request, None);
+    if let Some(identity) = verification.poll() {
+        let identity = engine.verified(request, identity).identity();
+        future.call_method1("set_result", (Client::new(Arc::clone(engine), identity),))?;
+        return Ok(future);
+    }
+    let settle = settle(&future)?;
+    let event_loop = event_loop.unbind();
+    let engine = Arc::clone(engine);
+    let request = Owned::new(request);
+    verification.on_done(move |identity| {
+        let identity = request.lend(|request| engine.verified(request, identity).identity());
+        // A loop that is closed, or an interpreter that is ending, waits for nothing any more.
+        let _ = Python::try_attach(|py| {
+            event_loop.call_method1(
+                py,
+                "call_soon_threadsafe",
+                (settle, Client::new(engine, identity)),
+            )
+        });
+    });
+    Ok(future)
+}
+
+/// What the loop calls with the client: gives it to the future, unless whoever waited has gone.
+fn settle(future: &Bound<'_, PyAny>) -> PyResult<Py<PyCFunction>> {
+    let py = future.py();
+    let future = future.clone().unbind();
+    let settle = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, _>>| -> PyResult<()> {
+        let future = future.bind(arguments.py());
+        if !future.call_method0("done")?.is_truthy()? {
+            future.call_method1("set_result", (arguments.get_item(0)?,))?;
+        }
+        Ok(())
+    };
+    Ok(PyCFunction::new_closure(py, None, None, settle)?.unbind())
+}
+
+/// A request that outlives the call it came with. Its credential is overwritten when it is dropped.
+struct Owned {
+    authorization: Option<Zeroizing<Vec<u8>>>,
+    peer: std::net::IpAddr,
+    headers: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+}
+
+impl Owned {
+    fn new(request: &Request<'_>) -> Self {
+        let secret = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
+        Self {
+            authorization: request.authorization.map(secret),
+            peer: request.peer,
+            headers: request
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_vec(), secret(value)))
+                .collect(),
+        }
+    }
+
+    fn lend<R>(&self, use_it: impl FnOnce(&Request<'_>) -> R) -> R {
+        let headers: Vec<(&[u8], &[u8])> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_slice(), value.as_slice()))
+            .collect();
+        use_it(&Request {
+            authorization: self.authorization.as_deref().map(Vec::as_slice),
+            peer: self.peer,
+            headers: &headers,
+        })
+    }
+}
