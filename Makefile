@@ -64,6 +64,10 @@ bench: setup ## Benches against peers; writes target/bench/report.json.
 	cargo bench --package tollbar-benches --locked -- --noplot
 	$(PYTHON) scripts/bench_report.py
 
+.PHONY: simulate
+simulate: setup ## Simulates hostile traffic; writes docs/simulation.md and its plots.
+	cargo run --release --locked --package tollbar-benches --bin simulate
+
 .PHONY: clean
 clean: ## Removes what was built and installed here.
 	rm -rf target .venv e2e/rum/node_modules

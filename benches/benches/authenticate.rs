@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tollbar::config::SecretToken;
 use tollbar::{Action, Engine, Request, Resource, TokenComparison};
-use tollbar_benches::{addresses, timed};
+use tollbar_benches::{address, timed};
 
 fn token(i: u8) -> Vec<u8> {
     vec![b'a' + i; 43]
@@ -76,7 +76,7 @@ fn decision(criterion: &mut Criterion) {
 /// A flood of anonymous events, nearly all of them over the limit.
 fn flood(criterion: &mut Criterion) {
     let Some(engine) = engine(1) else { return };
-    let peers = addresses(256);
+    let peers: Vec<_> = (0..256).map(address).collect();
     let mut group = criterion.benchmark_group("flood/rate_limited");
     for threads in [1, 2] {
         group.throughput(Throughput::Elements(threads as u64));

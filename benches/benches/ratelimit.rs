@@ -1,84 +1,178 @@
-//! The rate limit alone, address in, verdict out, own clock: Tollbar's counters against `governor` keyed.
+//! The rate limit alone, address in, verdict out, own clock: Tollbar's counters against its peers.
+//!
+//! A group's name says what is measured and over how many addresses, its parameter the number of threads. Times are for one call of
+//! each thread.
 
 use std::hint::black_box;
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use governor::clock::QuantaClock;
-use governor::state::keyed::DashMapStateStore;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tollbar::client_ip::ClientKey;
-use tollbar::ratelimit::{Clock, Limits, RateLimiter};
-use tollbar_benches::{addresses, timed, visits};
+use tollbar::ratelimit::Verdict;
+use tollbar_benches::peers::{Governor, GovernorDirect, Limiter, MutexLru, Quota, Tollbar};
+use tollbar_benches::{address, timed, visits};
 
-/// Events a second: enough that every call is admitted.
-const ADMITTING: u32 = 50_000_000;
-/// So little that after the burst nearly every call is refused.
+/// Events a second: enough that every call is admitted, and no whole number of nanoseconds apart.
+const ADMITTING: u32 = 49_999_999;
+/// So few that after the burst nearly every call is refused.
 const REFUSING: u32 = 1;
 
-type Governor =
-    governor::RateLimiter<std::net::IpAddr, DashMapStateStore<std::net::IpAddr>, QuantaClock>;
-
-fn ours(ips: u32, event_limit: u32) -> RateLimiter {
-    RateLimiter::new(Limits {
-        // As an operator sizes it: a table at 70 % of its capacity.
-        ip_limit: ips + ips * 3 / 7,
-        event_limit,
-        burst_multiplier: 3,
-    })
+/// Measures one contestant: every thread visits the addresses in a random order of its own.
+fn measure(
+    criterion: &mut Criterion,
+    group: &str,
+    name: &str,
+    limiter: &dyn Measured,
+    ips: u32,
+    threads: usize,
+) {
+    let orders: Vec<_> = (1..=threads as u64).map(|seed| visits(ips, seed)).collect();
+    (0..ips).for_each(|i| limiter.warm(address(i)));
+    let mut group = criterion.benchmark_group(group);
+    group.sample_size(15);
+    group.bench_function(BenchmarkId::new(name, threads), |bencher| {
+        bencher.iter_custom(|iterations| {
+            timed(threads, iterations, |thread, iterations| {
+                limiter.run(&orders[thread], iterations)
+            })
+        });
+    });
+    group.finish();
 }
 
-fn governor(event_limit: u32) -> Governor {
-    let limit = NonZeroU32::new(event_limit).unwrap_or(NonZeroU32::MIN);
-    let burst = NonZeroU32::new(event_limit * 3).unwrap_or(NonZeroU32::MIN);
-    let quota = governor::Quota::per_second(limit).allow_burst(burst);
-    governor::RateLimiter::new(quota, DashMapStateStore::default(), QuantaClock::default())
+/// A contestant whose loop is compiled for it alone.
+trait Measured: Sync {
+    fn warm(&self, address: IpAddr);
+    fn run(&self, order: &[u32], iterations: u64);
 }
 
-fn bench(criterion: &mut Criterion) {
+impl<L: Limiter> Measured for L {
+    fn warm(&self, address: IpAddr) {
+        self.admit(address);
+    }
+
+    fn run(&self, order: &[u32], iterations: u64) {
+        for i in 0..iterations {
+            let address = address(order[i as usize % order.len()]);
+            black_box(self.admit(address));
+        }
+    }
+}
+
+/// Tollbar, 64 batches at a time.
+struct Batches(Tollbar);
+
+impl Measured for Batches {
+    fn warm(&self, address: IpAddr) {
+        self.0.admit(address);
+    }
+
+    fn run(&self, order: &[u32], iterations: u64) {
+        const BATCH: usize = 64;
+        let mut verdicts = [Verdict::default(); BATCH];
+        for i in 0..iterations.div_ceil(BATCH as u64) as usize {
+            let clients: [ClientKey; BATCH] = std::array::from_fn(|j| {
+                ClientKey::new(address(order[(i * BATCH + j) % order.len()]), 64)
+            });
+            let now = self.0.clock.now();
+            let _ = self
+                .0
+                .limiter
+                .charge_many(&clients, &[1; BATCH], now, &mut verdicts);
+            black_box(&verdicts);
+        }
+    }
+}
+
+/// Resident addresses: as many counters as an operator would give them, at 70 % of the capacity.
+fn resident(criterion: &mut Criterion) {
     for (what, event_limit) in [("admitted", ADMITTING), ("refused", REFUSING)] {
         for ips in [1, 1_000, 1_000_000] {
             for threads in [1, 2] {
-                if ips == 1_000_000 && event_limit == REFUSING {
-                    continue;
+                let group = format!("{what}/{ips}");
+                let quota = Quota {
+                    event_limit,
+                    addresses: ips + ips * 3 / 7,
+                };
+                let mut run = |name: &str, limiter: &dyn Measured| {
+                    measure(criterion, &group, name, limiter, ips, threads)
+                };
+                run("tollbar", &Tollbar::new(quota));
+                run("governor", &Governor::new(quota));
+                if what == "admitted" {
+                    run("mutex+lru", &MutexLru::new(quota));
+                    if ips == 1 {
+                        run("governor direct", &GovernorDirect::new(quota));
+                    }
                 }
-                let mut group = criterion.benchmark_group(format!("ratelimit/{what}/{ips}"));
-                group.throughput(Throughput::Elements(threads as u64));
-                group.sample_size(20);
-                let keys = addresses(ips);
-                let orders: Vec<_> = (0..threads as u64)
-                    .map(|seed| visits(ips, seed + 1))
-                    .collect();
-                let clock = Clock::new();
-                let (limiter, peer) = (ours(ips, event_limit), governor(event_limit));
-                for &key in &keys {
-                    let _ = limiter.charge(ClientKey::new(key, 64), 1, clock.now());
-                    let _ = peer.check_key(&key);
-                }
-                group.bench_function(BenchmarkId::new("tollbar", threads), |bencher| {
-                    bencher.iter_custom(|iterations| {
-                        timed(threads, iterations, |thread, iterations| {
-                            for i in 0..iterations {
-                                let key = keys[orders[thread][i as usize & 0xf_ffff] as usize];
-                                black_box(limiter.charge(ClientKey::new(key, 64), 1, clock.now()));
-                            }
-                        })
-                    });
-                });
-                group.bench_function(BenchmarkId::new("governor", threads), |bencher| {
-                    bencher.iter_custom(|iterations| {
-                        timed(threads, iterations, |thread, iterations| {
-                            for i in 0..iterations {
-                                let key = keys[orders[thread][i as usize & 0xf_ffff] as usize];
-                                let _ = black_box(peer.check_key(&key));
-                            }
-                        })
-                    });
-                });
-                group.finish();
             }
         }
     }
 }
 
-criterion_group!(benches, bench);
+/// Batches of 64 on a table larger than the caches.
+fn batches(criterion: &mut Criterion) {
+    let ips = 1_000_000;
+    for threads in [1, 2] {
+        let quota = Quota {
+            event_limit: ADMITTING,
+            addresses: ips + ips * 3 / 7,
+        };
+        measure(
+            criterion,
+            "batches of 64/1000000",
+            "tollbar",
+            &Batches(Tollbar::new(quota)),
+            ips,
+            threads,
+        );
+        measure(
+            criterion,
+            "batches of 64/1000000",
+            "governor",
+            &Governor::new(quota),
+            ips,
+            threads,
+        );
+    }
+}
+
+/// Ten times as many addresses as counters, against a resident table of the same size.
+fn churn(criterion: &mut Criterion) {
+    for counters in [1_000, 1_000_000] {
+        for threads in [1, 2] {
+            let quota = Quota {
+                event_limit: ADMITTING,
+                addresses: counters,
+            };
+            let group = format!("churn/{counters}");
+            measure(
+                criterion,
+                &group,
+                "tollbar",
+                &Tollbar::new(quota),
+                counters * 10,
+                threads,
+            );
+            measure(
+                criterion,
+                &group,
+                "tollbar, resident",
+                &Tollbar::new(quota),
+                counters * 7 / 10,
+                threads,
+            );
+            measure(
+                criterion,
+                &group,
+                "mutex+lru",
+                &MutexLru::new(quota),
+                counters * 10,
+                threads,
+            );
+        }
+    }
+}
+
+criterion_group!(benches, resident, batches, churn);
 criterion_main!(benches);

@@ -3,16 +3,18 @@
 //! The rules of a fair bench: the same keys in the same order, the same quota and the same clock source on both sides, admitted
 //! and refused calls apart.
 
+pub mod peers;
+pub mod simulation;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// `n` distinct IPv4 addresses.
+/// The i-th address.
+#[inline]
 #[must_use]
-pub fn addresses(n: u32) -> Vec<IpAddr> {
-    (0..n)
-        .map(|i| IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + i)))
-        .collect()
+pub fn address(i: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + i))
 }
 
 /// A random order of visits to `0..n`, the same in each run; a power of two long.

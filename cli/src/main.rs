@@ -30,7 +30,7 @@ enum Command {
     /// Exit codes: 0 the configuration is valid; 1 it is, but there are warnings, with --strict; 2 it is not, and every problem is
     /// listed, one a line.
     CheckConfig(CheckConfig),
-    /// Makes a secret token (the default) or an API key from 256 random bits
+    /// Makes a secret token (the default) or an API key from random numbers
     Keygen(keygen::Keygen),
     /// Prints the completions of a shell: source them in its start-up file
     Completions {
@@ -56,7 +56,7 @@ struct CheckConfig {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A line for each key, readable as YAML
+    /// For people, and readable as YAML
     Text,
     /// One JSON object
     Json,
@@ -71,6 +71,8 @@ enum Error {
     Json(#[from] serde_json::Error),
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    #[error("cannot make the API key: {0}")]
+    ApiKey(#[from] tollbar::api_key::KeygenError),
 }
 
 fn main() -> ExitCode {

@@ -218,6 +218,81 @@ fn a_secret_token_is_256_bits_that_never_come_twice() {
     assert_eq!(tokens.len(), 20);
 }
 
+/// A configuration with this entry, and whether it lets the credential in.
+fn opens(entry: &str, credential: &str, action: tollbar::Action) -> bool {
+    let yaml = format!("apm-server.auth.api_key: {{enabled: true, keys: [{entry}]}}");
+    let engine = tollbar::Engine::from_yaml(&yaml).unwrap_or_else(|e| panic!("{e}"));
+    let header = format!("ApiKey {credential}");
+    let request = tollbar::Request {
+        authorization: Some(header.as_bytes()),
+        ..tollbar::Request::from_peer([203, 0, 113, 9].into())
+    };
+    let resource = tollbar::Resource::default();
+    engine
+        .check(&request, action, resource, false, 1, None)
+        .allowed()
+}
+
+#[test]
+fn an_api_key_opens_what_its_entry_says() {
+    use tollbar::Action;
+    let output = tollbar(&["keygen", "--api-key", "--id", "shop \"x\""], "");
+    assert_eq!(code(&output), 3, "an id that no configuration accepts");
+    assert!(
+        stderr(&output).contains("the id must"),
+        "{}",
+        stderr(&output)
+    );
+
+    let output = tollbar(&["keygen", "--api-key"], "");
+    assert_eq!(code(&output), 0);
+    let find = |start: &str| {
+        let line = stdout(&output)
+            .lines()
+            .find_map(|line| line.strip_prefix(start));
+        line.unwrap_or_else(|| panic!("{start} in {}", stdout(&output)))
+    };
+    let (entry, credential) = (find("  - "), find("credential: "));
+    assert!(opens(entry, credential, Action::Ingest));
+    assert!(opens(entry, credential, Action::AgentConfig));
+    assert!(!opens(entry, credential, Action::Sourcemap));
+    assert!(!entry.contains(credential));
+
+    let args = [
+        "keygen",
+        "--api-key",
+        "--id=shop",
+        "--privilege=sourcemap:write",
+        "--format=json",
+    ];
+    let output = tollbar(&args, "");
+    assert_eq!(code(&output), 0);
+    let mut made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let other = credential;
+    let credential = made["credential"].take();
+    made.as_object_mut().unwrap().remove("credential");
+    assert_eq!(made["id"], "shop");
+    let entry = made.to_string();
+    assert!(opens(
+        &entry,
+        credential.as_str().unwrap(),
+        Action::Sourcemap
+    ));
+    assert!(!opens(&entry, credential.as_str().unwrap(), Action::Ingest));
+    assert!(!opens(&entry, other, Action::Sourcemap));
+}
+
+#[test]
+fn options_of_api_keys_need_an_api_key() {
+    for args in [
+        &["keygen", "--token", "--api-key"][..],
+        &["keygen", "--id", "x"],
+        &["keygen", "--api-key", "--privilege", "root"],
+    ] {
+        assert_eq!(code(&tollbar(args, "")), 2, "{args:?}");
+    }
+}
+
 #[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {

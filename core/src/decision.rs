@@ -276,7 +276,7 @@ pub struct Decision {
 }
 
 /// What the counter said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
     /// Nanoseconds until the refused batch (or, for a peek, the next event) would fit; 0 if it fits now.
     /// `None` if it never will ([`Reason::ExceedsBurst`]).
@@ -290,7 +290,7 @@ pub struct Rate {
 }
 
 /// The limits that a [`Rate`] was decided under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RateLimits {
     pub(crate) event_limit: u32,
     pub(crate) burst_multiplier: u32,

@@ -228,6 +228,7 @@ impl Engine {
         let refused = self.counters.refused();
         let refusals_not_recorded = refused
             .iter()
+            .filter(|&&(reason, _)| reason != Reason::Pending)
             // The two are counted one after the other, so a refusal on its way may be in one of them only.
             .map(|&(reason, n)| n.saturating_sub(self.refusals.recorded(reason)))
             .sum();

@@ -14,7 +14,7 @@ const LEN: usize = 43;
 /// Tokens in a list.
 const LIST: usize = 16;
 /// Calls before each sample, not timed: what they touch is in the cache then, whatever making the sample has touched.
-const WARM_UP_CALLS: u32 = 4;
+const WARM_UP_CALLS: u32 = 32;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Target {

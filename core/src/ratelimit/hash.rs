@@ -15,6 +15,16 @@ impl KeyHasher {
         Self(RandomState::new())
     }
 
+    /// A hasher whose key is known: for simulations that give the same figures in each run.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(RandomState::with_seeds(
+            seed,
+            !seed,
+            seed.rotate_left(32),
+            0,
+        ))
+    }
+
     #[inline]
     pub(crate) fn hash(&self, key: ClientKey) -> KeyHash {
         KeyHash(self.0.hash_one(key.bits()))

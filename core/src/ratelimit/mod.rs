@@ -8,4 +8,4 @@ mod table;
 
 pub use clock::Clock;
 pub use gcra::{Conformance, Gcra};
-pub use limiter::{Limits, RateLimiter, Verdict};
+pub use limiter::{LengthMismatch, Limits, RateLimiter, Verdict};

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the models of the counter table.
 #   run.sh bounded   at most 2 preemptions an execution: for `make test`
-#   run.sh full      without that bound, but for the models that would take days: for `make loom`
+#   run.sh full      at most 4, but for the few largest models, which say so themselves: for `make loom`
 #   run.sh mutants   breaks the table in each way that the models name, and fails unless every model that names it notices:
 #                    for `make loom-mutants`
 # A second argument chooses models by a part of their name.

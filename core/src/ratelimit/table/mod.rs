@@ -28,6 +28,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use crossbeam_utils::Backoff;
+
 use self::hints::Hints;
 use self::slot::{FROZEN, Slot};
 use super::gcra::{Conformance, Gcra};
@@ -179,6 +181,20 @@ impl Table {
         }
     }
 
+    /// Has the key's hints fetched into the cache.
+    #[inline]
+    pub(crate) fn prefetch_hints(&self, hash: KeyHash) {
+        std::hint::black_box(self.hints.look_up(self.candidates(hash), hash));
+    }
+
+    /// Has the key's counter fetched into the cache.
+    #[inline]
+    pub(crate) fn prefetch_counter(&self, hash: KeyHash) {
+        if let Some(index) = self.hints.look_up(self.candidates(hash), hash) {
+            std::hint::black_box(self.slot(index).owner());
+        }
+    }
+
     /// The counter that this key owns. Reads all candidates.
     #[cold]
     fn find_exactly(&self, hash: KeyHash) -> Option<usize> {
@@ -196,6 +212,7 @@ impl Table {
         previous: Option<&Table>,
     ) -> Charge {
         let slot = self.slot(index);
+        let backoff = Backoff::new();
         let mut tat = slot.tat();
         loop {
             if tat & FROZEN != 0 {
@@ -224,7 +241,12 @@ impl Table {
                         tat: new,
                     };
                 }
-                Err(current) => tat = current,
+                Err(_) => {
+                    // Somebody else charges this counter now. To let them get on with it for a moment is faster for both than
+                    // to hand the cache line to and fro.
+                    backoff.spin();
+                    tat = slot.tat();
+                }
             }
         }
     }

@@ -162,5 +162,5 @@ fn split(place: usize) -> (usize, usize) {
     (place / WAYS, place % WAYS)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -164,3 +164,55 @@ impl Way {
         (settled && found).then_some(word)
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+
+    const A: Fingerprint = Fingerprint { high: 1, low: 10 };
+    /// Shares its first word with `A`, so that readers look at it closely.
+    const B: Fingerprint = Fingerprint { high: 1, low: 20 };
+
+    fn word(bits: u64) -> Word {
+        Word::new(Privileges::from_bits(bits), 0)
+    }
+
+    /// One way changes from A to B and back to A, with other privileges; nobody sees what was never written.
+    #[test]
+    fn a_reader_sees_a_verdict_whole_or_not_at_all() {
+        loom::model(|| {
+            let set = Arc::new(Set::new());
+            set.write(0, A, word(1));
+            let writer = {
+                let set = Arc::clone(&set);
+                loom::thread::spawn(move || {
+                    set.write(0, B, word(2));
+                    set.write(0, A, word(4));
+                })
+            };
+            let a = set.read(A);
+            assert!(a.is_none() || a == Some(word(1)) || a == Some(word(4)));
+            let b = set.read(B);
+            assert!(b.is_none() || b == Some(word(2)));
+            writer.join().unwrap();
+            assert_eq!(set.read(A), Some(word(4)));
+            assert_eq!(set.read(B), None);
+        });
+    }
+
+    #[test]
+    fn a_renewal_is_never_out_of_sight() {
+        loom::model(|| {
+            let set = Arc::new(Set::new());
+            set.write(0, A, word(1));
+            let writer = {
+                let set = Arc::clone(&set);
+                loom::thread::spawn(move || set.renew(0, word(3)))
+            };
+            let a = set.read(A);
+            assert!(a == Some(word(1)) || a == Some(word(3)));
+            writer.join().unwrap();
+        });
+    }
+}
