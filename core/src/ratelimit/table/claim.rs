@@ -41,6 +41,35 @@ pub(super) struct Victim {
     pub(super) tat: u64,
 }
 
+/// The claims for a key that are met while looking its candidates over.
+#[derive(Default)]
+struct Claims {
+    lowest: Option<(usize, Owner)>,
+}
+
+impl Claims {
+    /// Whether the key owns this counter; a claim is noted.
+    fn owns(&mut self, index: usize, owner: Owner, hash: KeyHash) -> bool {
+        if owner.fingerprint() != hash.fingerprint() {
+            return false;
+        }
+        if owner.state() == State::Claimed && self.lowest.is_none_or(|(other, _)| index < other) {
+            self.lowest = Some((index, owner));
+        }
+        owner.state() == State::Owned
+    }
+
+    /// What was seen of a key that owns no candidate, of which `best` is the one to take.
+    fn sight(self, best: Option<Victim>) -> Sight {
+        match (self.lowest, best) {
+            (Some((index, owner)), _) => Sight::Claimed(index, owner),
+            (None, Some(victim)) => Sight::Absent(victim),
+            // There is at least one candidate, so there is a best one.
+            (None, None) => Sight::Moved(0),
+        }
+    }
+}
+
 impl Table {
     /// Charges a key that owned no counter when it was looked for. A batch that would be refused takes over nothing:
     /// it would be refused just the same and only displace somebody.
@@ -116,7 +145,7 @@ impl Table {
 
     /// Looks over the candidates of a newcomer.
     fn look(&self, hash: KeyHash, now: u64) -> Sight {
-        let mut claimed = None;
+        let mut claims = Claims::default();
         let mut best: Option<(Victim, Preference)> = None;
         for window in self.candidates(hash).windows() {
             let mut here: Option<Victim> = None;
@@ -124,14 +153,8 @@ impl Table {
             for index in self.window(window) {
                 let slot = self.slot(index);
                 let owner = slot.owner_seqcst();
-                if owner.fingerprint() == hash.fingerprint() {
-                    match owner.state() {
-                        State::Owned => return Sight::Owned(index),
-                        State::Claimed if claimed.is_none_or(|(other, _)| index < other) => {
-                            claimed = Some((index, owner));
-                        }
-                        State::Claimed | State::Free => {}
-                    }
+                if claims.owns(index, owner, hash) {
+                    return Sight::Owned(index);
                 }
                 let tat = slot.tat();
                 if tat & FROZEN != 0 {
@@ -149,12 +172,7 @@ impl Table {
                 }
             }
         }
-        match (claimed, best) {
-            (Some((index, owner)), _) => Sight::Claimed(index, owner),
-            (None, Some((victim, _))) => Sight::Absent(victim),
-            // There is at least one candidate, so there is a best one.
-            (None, None) => Sight::Moved(0),
-        }
+        claims.sight(best.map(|(victim, _)| victim))
     }
 
     /// Which window's best counter to take. Counters whose TAT has passed are all as good as new, so where both windows have such
@@ -170,19 +188,13 @@ impl Table {
 
     /// As [`Table::look`], for a key that is moved here from the table before: free counters first, and no clock.
     fn look_for_handover(&self, hash: KeyHash) -> Sight {
-        let mut claimed = None;
+        let mut claims = Claims::default();
         let mut best: Option<Victim> = None;
         for index in self.candidates_of(hash) {
             let slot = self.slot(index);
             let owner = slot.owner_seqcst();
-            if owner.fingerprint() == hash.fingerprint() {
-                match owner.state() {
-                    State::Owned => return Sight::Owned(index),
-                    State::Claimed if claimed.is_none_or(|(other, _)| index < other) => {
-                        claimed = Some((index, owner));
-                    }
-                    State::Claimed | State::Free => {}
-                }
+            if claims.owns(index, owner, hash) {
+                return Sight::Owned(index);
             }
             let tat = slot.tat();
             let rank = |owner: Owner, tat: u64| (owner.state() != State::Free, tat);
@@ -190,11 +202,7 @@ impl Table {
                 best = Some(Victim { index, owner, tat });
             }
         }
-        match (claimed, best) {
-            (Some((index, owner)), _) => Sight::Claimed(index, owner),
-            (None, Some(victim)) => Sight::Absent(victim),
-            (None, None) => Sight::Moved(0),
-        }
+        claims.sight(best)
     }
 
     /// Stakes a claim on a counter, displacing its owner.
