@@ -129,9 +129,8 @@ impl Engine {
             .map(|timeout| convert::seconds("timeout", timeout))
             .transpose()?;
         let identity = with_request(authorization, peer, headers, |request| {
-            py.detach(|| verification::wait(&self.inner, request, timeout))
-        })?;
-        py.check_signals()?;
+            verification::wait(py, &self.inner, request, timeout)
+        })??;
         Ok(Client::new(Arc::clone(&self.inner), identity))
     }
 
@@ -160,7 +159,7 @@ impl Engine {
     /// `None`: by Elasticsearch again. It returns the names of the key's privileges; None or none of them: the key is not valid.
     /// Any exception means that it can't be verified now (503, nothing is cached); only its type is shown, in `stats()`.
     ///
-    /// It is called in a thread that waits for the verdict or in one of the engine's, never twice at once for one key. What a
+    /// It is called in one of the engine's threads, up to eight at once, but never twice at once for one key. What a
     /// coroutine function returns runs on the loop that is running now, for at most `timeout` seconds.
     #[pyo3(signature = (verifier, *, timeout = 5.0))]
     fn set_verifier(

@@ -7,6 +7,7 @@
 mod client;
 mod convert;
 mod decision;
+mod ending;
 mod engine;
 mod error;
 mod key;
@@ -21,6 +22,11 @@ use pyo3::prelude::*;
 /// Lock-free authentication and per-IP rate limiting for telemetry intake servers.
 #[pymodule(gil_used = false)]
 fn _tollbar(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let at_exit = wrap_pyfunction!(ending::at_exit, module)?;
+    module
+        .py()
+        .import("atexit")?
+        .call_method1("register", (at_exit,))?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("ConfigError", module.py().get_type::<error::ConfigError>())?;
     module.add_class::<error::Problem>()?;

@@ -3,7 +3,7 @@
 //! Invariant: no thread waits while it holds the GIL, and no event loop waits at all.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyTuple};
@@ -11,15 +11,34 @@ use tollbar::{Engine, Identity, Request};
 use zeroize::Zeroizing;
 
 use crate::client::Client;
+use crate::ending;
 
-/// Waits in this thread, but no longer than `timeout`: then the client is still pending.
-pub(crate) fn wait(engine: &Engine, request: &Request<'_>, timeout: Option<Duration>) -> Identity {
-    let Some(timeout) = timeout else {
-        return engine.verify(request, None).identity();
-    };
-    match engine.start_verification(request, None).wait_for(timeout) {
-        Some(identity) => engine.verified(request, identity).identity(),
-        None => engine.authenticate(request).identity(),
+/// How long Ctrl-C may have to wait.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Waits without the GIL, but no longer than `timeout`: then the client is still pending. One of the engine's threads verifies, so
+/// that Ctrl-C reaches this one.
+pub(crate) fn wait(
+    py: Python<'_>,
+    engine: &Engine,
+    request: &Request<'_>,
+    timeout: Option<Duration>,
+) -> PyResult<Identity> {
+    let verification = engine.start_verification(request, None);
+    // A time that no clock reaches is never.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut ended = verification.poll();
+    loop {
+        if let Some(identity) = ended {
+            return Ok(engine.verified(request, identity).identity());
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(engine.authenticate(request).identity());
+        }
+        let slice = left.map_or(SLICE, |left| left.min(SLICE));
+        ended = py.detach(|| verification.wait_for(slice));
+        py.check_signals()?;
     }
 }
 
@@ -44,7 +63,7 @@ pub(crate) fn start<'py>(
     verification.on_done(move |identity| {
         let identity = request.lend(|request| engine.verified(request, identity).identity());
         // A loop that is closed, or an interpreter that is ending, waits for nothing any more.
-        let _ = Python::try_attach(|py| {
+        let _ = ending::inside(|py| {
             event_loop.call_method1(
                 py,
                 "call_soon_threadsafe",

@@ -6,13 +6,19 @@
 //! - Of an exception only the type is passed on: its text may hold the key.
 //! - The GIL is held only while Python runs; a coroutine is waited for without it.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
 use tollbar::config::Privilege;
 
 use crate::convert;
+use crate::ending;
+
+/// Seconds between looks at the time while a coroutine is waited for.
+const SLICE: f64 = 0.05;
 
 /// A callable `(id: str, key: bytes) -> iterable of privilege names | None`, or one that returns an awaitable of that.
 pub(crate) struct Callable {
@@ -21,8 +27,8 @@ pub(crate) struct Callable {
     is_async: bool,
     /// Where coroutines run: the loop that ran when the callable was set.
     event_loop: Option<Py<PyAny>>,
-    /// How long a coroutine may take, in seconds.
-    timeout: f64,
+    /// How long a coroutine may take.
+    timeout: Duration,
 }
 
 impl Callable {
@@ -34,7 +40,7 @@ impl Callable {
                 convert::kind(callable)
             )));
         }
-        let timeout = convert::seconds("timeout", timeout)?.as_secs_f64();
+        let timeout = convert::seconds("timeout", timeout)?;
         let event_loop = running_loop(callable.py())?;
         let is_async = is_async(callable)?;
         if event_loop.is_none() && is_async {
@@ -82,17 +88,25 @@ impl Callable {
         }
         let started = asyncio.call_method1("run_coroutine_threadsafe", (awaitable, event_loop));
         let future = started.inspect_err(|_| close(awaitable))?;
-        let result = future.call_method1("result", (self.timeout,));
-        result.inspect_err(|_| {
-            // Nothing if it has ended.
-            let _ = future.call_method0("cancel");
-        })
+        let futures = py.import("concurrent.futures")?;
+        let deadline = Instant::now().checked_add(self.timeout);
+        loop {
+            futures.call_method1("wait", ((&future,), SLICE))?;
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if future.call_method0("done")?.is_truthy()? {
+                return future.call_method0("result");
+            }
+            if late || ending::is_near() {
+                future.call_method0("cancel")?;
+                return Err(PyTimeoutError::new_err(()));
+            }
+        }
     }
 }
 
 impl Verifier for Callable {
     fn verify(&self, presented: &PresentedKey<'_>) -> Result<Privileges, VerifyError> {
-        let asked = Python::try_attach(|py| {
+        let asked = ending::inside(|py| {
             self.ask(py, presented)
                 .map_err(|error| VerifyError::Unavailable(why(py, &error)))
         });
@@ -146,15 +160,8 @@ fn privileges(answer: &Bound<'_, PyAny>) -> PyResult<Option<Privileges>> {
 
 /// Why there is no verdict, without a word that came from the callable.
 fn why(py: Python<'_>, error: &PyErr) -> String {
-    let why = match error.get_type(py).name() {
+    match error.get_type(py).name() {
         Ok(name) => format!("the verifier raised {name}"),
         Err(_) => "the verifier raised an exception".into(),
-    };
-    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
-        // Ctrl-C is meant for the program, not for the verification. At the very end: the next call of Python's would raise it.
-        let _ = py
-            .import("_thread")
-            .and_then(|thread| thread.call_method0("interrupt_main"));
     }
-    why
 }
