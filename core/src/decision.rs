@@ -343,18 +343,15 @@ impl Decision {
         self.reason.grpc_status()
     }
 
-    /// How long a rate-limited caller must wait until the same batch would fit: exact, to the nanosecond.
-    /// `None` if the request was allowed, was refused for another reason, or never fits.
+    /// How long a rate-limited caller must wait until the same batch would fit, and a peek until the next event would: exact,
+    /// to the nanosecond. `None` if it fits now, was refused for another reason, or never fits.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        match (self.reason, self.rate) {
-            (
-                Reason::RateLimited,
-                Some(Rate {
-                    retry_after_ns: Some(ns),
-                    ..
-                }),
-            ) => Some(Duration::from_nanos(ns)),
+        match self.rate {
+            Some(Rate {
+                retry_after_ns: Some(ns @ 1..),
+                ..
+            }) => Some(Duration::from_nanos(ns)),
             _ => None,
         }
     }

@@ -16,8 +16,8 @@ use arc_swap::ArcSwap;
 
 use crate::client_ip::{ClientKey, Headers};
 use crate::config::ConfigError;
-use crate::credential;
 use crate::credential::api_key::{ApiKeys, Pool, Privileges};
+use crate::credential::{self, TokenId};
 use crate::decision::{Action, Decision, Method, Rate, Reason};
 use crate::ratelimit::{Clock, RateLimiter, Verdict};
 use crate::refusals::{Refusal, Refusals};
@@ -81,6 +81,8 @@ pub struct Identity {
     pub client: ClientKey,
     /// The configuration's number under which it was identified.
     pub generation: u64,
+    /// Which secret token it was.
+    pub(crate) token: Option<TokenId>,
 }
 
 impl Identity {
@@ -141,7 +143,7 @@ impl Engine {
     pub(crate) fn with_origin(origin: Origin) -> Result<Self, ConfigError> {
         let api_keys = ApiKeys::new(&origin.config.api_key)?;
         let limiter = RateLimiter::new(Snapshot::limits(&origin.config));
-        let snapshot = Snapshot::new(&origin.config, limiter, api_keys, 1);
+        let snapshot = Snapshot::new(&origin.config, limiter, api_keys, None);
         Ok(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             counters: Counters::new(),
@@ -326,7 +328,7 @@ impl Client<'_> {
         let snapshot = self.engine.snapshot.load();
         let decide = Decide {
             snapshot: &snapshot,
-            identity: self.identity,
+            identity: snapshot.confirm(self.identity),
             action,
         };
         let mut clock_read = None;
@@ -344,8 +346,8 @@ impl Client<'_> {
 
     /// Whether the client may do this on behalf of this agent and service. Charges nothing.
     pub fn authorize(&self, action: Action, resource: Resource<'_>) -> Decision {
-        self.decide(action, resource, |snapshot, _| {
-            (snapshot.authorize(&self.identity, action, resource), None)
+        self.decide(action, resource, |snapshot, identity| {
+            (snapshot.authorize(identity, action, resource), None)
         })
     }
 
@@ -358,14 +360,12 @@ impl Client<'_> {
     /// [`Rate::wait_ns`] before it accepts the batch.
     pub fn reserve(&self, n: u64, max_wait: Duration, now: Option<u64>) -> Decision {
         let max_wait = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
-        self.decide(Action::Ingest, Resource::default(), |snapshot, method| {
-            if method != Method::Anonymous {
+        self.decide(Action::Ingest, Resource::default(), |snapshot, identity| {
+            if identity.method != Some(Method::Anonymous) {
                 return (Reason::Allowed, None);
             }
             let now = self.engine.now(now);
-            let verdict = snapshot
-                .limiter
-                .reserve(self.identity.client, n, max_wait, now);
+            let verdict = snapshot.limiter.reserve(identity.client, n, max_wait, now);
             (limited(verdict, n), Some(verdict.rate))
         })
     }
@@ -374,21 +374,20 @@ impl Client<'_> {
         &self,
         action: Action,
         resource: Resource<'_>,
-        ask: impl FnOnce(&Snapshot, Method) -> (Reason, Option<Rate>),
+        ask: impl FnOnce(&Snapshot, &Identity) -> (Reason, Option<Rate>),
     ) -> Decision {
         let snapshot = self.engine.snapshot.load();
+        let identity = snapshot.confirm(self.identity);
+        let (reason, rate) = match identity.method {
+            None => (identity.reason, None),
+            Some(_) => ask(&snapshot, &identity),
+        };
         let decide = Decide {
             snapshot: &snapshot,
-            identity: self.identity,
+            identity,
             action,
         };
-        let decision = match self.identity.method {
-            None => decide.refused_or_allowed(self.identity.reason, None),
-            Some(method) => {
-                let (reason, rate) = ask(&snapshot, method);
-                decide.refused_or_allowed(reason, rate)
-            }
-        };
+        let decision = decide.refused_or_allowed(reason, rate);
         self.engine.conclude(decision, resource, None, None)
     }
 }

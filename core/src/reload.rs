@@ -178,16 +178,15 @@ impl Engine {
     ) -> u64 {
         let config = &origin.config;
         let before = self.snapshot.load();
-        let generation = before.generation + 1;
         let limiter = before.limiter.reconfigured(Snapshot::limits(config));
         let handover = limiter.in_handover();
-        self.snapshot
-            .store(Snapshot::new(config, limiter, Arc::clone(&api_keys), generation).into());
+        let next = Snapshot::new(config, limiter, api_keys, Some(&before));
+        let generation = next.generation;
+        self.snapshot.store(next.into());
         if handover {
             // Decisions take over what they touch; the rest is taken over here, and then the old table can go.
-            let limiter = self.snapshot.load().limiter.complete_handover();
-            self.snapshot
-                .store(Snapshot::new(config, limiter, api_keys, generation).into());
+            let completed = self.snapshot.load().after_handover();
+            self.snapshot.store(completed.into());
         }
         self.history
             .reloaded(generation, config::changed_keys(&current.config, config));

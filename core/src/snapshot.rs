@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::client_ip::{self, ClientKey, TrustedProxies};
 use crate::config::Config;
 use crate::credential::api_key::{ApiKeys, Privileges};
-use crate::credential::{self, Credential, TokenSet};
+use crate::credential::{self, Credential, TokenId, TokenSet};
 use crate::decision::{Action, Method, Reason};
 use crate::engine::{Identity, Request, Resource};
 use crate::ratelimit::{Limits, RateLimiter};
@@ -27,18 +27,22 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// The snapshot of a valid configuration.
+    /// The snapshot of a valid configuration that comes after `previous`.
     pub(crate) fn new(
         config: &Config,
         limiter: RateLimiter,
         api_keys: Arc<ApiKeys>,
-        generation: u64,
+        previous: Option<&Self>,
     ) -> Self {
+        let tokens = TokenSet::new(
+            &config.secret_tokens,
+            previous.map(|before| &*before.tokens),
+        );
         Self {
-            generation,
+            generation: previous.map_or(0, |before| before.generation) + 1,
             limiter,
             api_keys,
-            tokens: TokenSet::new(&config.secret_tokens).into(),
+            tokens: tokens.into(),
             auth_configured: config.auth_configured(),
             anonymous_enabled: config.anonymous_enabled(),
             rum_enabled: config.rum_enabled,
@@ -51,9 +55,18 @@ impl Snapshot {
 
     /// The same configuration with other API keys. Not while a handover of counters is under way.
     pub(crate) fn with_api_keys(&self, api_keys: Arc<ApiKeys>) -> Self {
+        let limiter = self.limiter.reconfigured(self.limiter.limits());
+        self.with(limiter, api_keys)
+    }
+
+    /// The same configuration, after the handover of its counters, which is completed here.
+    pub(crate) fn after_handover(&self) -> Self {
+        self.with(self.limiter.complete_handover(), Arc::clone(&self.api_keys))
+    }
+
+    fn with(&self, limiter: RateLimiter, api_keys: Arc<ApiKeys>) -> Self {
         Self {
-            generation: self.generation,
-            limiter: self.limiter.reconfigured(self.limiter.limits()),
+            limiter,
             api_keys,
             tokens: Arc::clone(&self.tokens),
             allow_agent: self.allow_agent.clone(),
@@ -82,9 +95,13 @@ impl Snapshot {
             privileges: Privileges::NONE,
             client: ClientKey::new(ip, self.ipv6_prefix),
             generation: self.generation,
+            token: None,
         };
         match self.authenticate(request.authorization(), now) {
-            Ok((method, privileges)) => anonymous.identified(method, privileges),
+            Ok((method, privileges, token)) => Identity {
+                token,
+                ..anonymous.identified(method, privileges)
+            },
             Err(reason) => anonymous.refused(reason),
         }
     }
@@ -94,23 +111,57 @@ impl Snapshot {
         &self,
         authorization: Option<&[u8]>,
         now: impl FnOnce() -> u64,
-    ) -> Result<(Method, Privileges), Reason> {
+    ) -> Result<(Method, Privileges, Option<TokenId>), Reason> {
         if !self.auth_configured {
-            return Ok((Method::None, Privileges::ALL));
+            return Ok((Method::None, Privileges::ALL, None));
         }
         match credential::parse(authorization) {
-            Credential::None if self.anonymous_enabled => Ok((Method::Anonymous, Privileges::NONE)),
-            Credential::None => Err(Reason::MissingCredential),
-            Credential::Bearer(token) if self.tokens.contains(token) => {
-                Ok((Method::SecretToken, Privileges::ALL))
+            Credential::None if self.anonymous_enabled => {
+                Ok((Method::Anonymous, Privileges::NONE, None))
             }
-            Credential::Bearer(_) => Err(Reason::InvalidToken),
+            Credential::None => Err(Reason::MissingCredential),
+            Credential::Bearer(token) => match self.tokens.find(token) {
+                Some(token) => Ok((Method::SecretToken, Privileges::ALL, Some(token))),
+                None => Err(Reason::InvalidToken),
+            },
             Credential::ApiKey(key) => {
                 let privileges = self.api_keys.lookup(key, now)?;
-                Ok((Method::ApiKey, privileges))
+                Ok((Method::ApiKey, privileges, None))
             }
             Credential::Unknown => Err(Reason::UnknownScheme),
         }
+    }
+
+    /// An identity as it counts under this configuration: whoever was identified under another one that would not be let in by
+    /// this one is refused.
+    #[inline]
+    pub(crate) fn confirm(&self, identity: Identity) -> Identity {
+        if identity.generation == self.generation {
+            identity
+        } else {
+            self.confirm_older(identity)
+        }
+    }
+
+    #[cold]
+    fn confirm_older(&self, identity: Identity) -> Identity {
+        let Some(method) = identity.method else {
+            return identity;
+        };
+        if !self.auth_configured {
+            return identity.identified(Method::None, Privileges::ALL);
+        }
+        let refused = match method {
+            Method::Anonymous if self.anonymous_enabled => None,
+            // What a client presented while nothing was asked for was never looked at.
+            Method::Anonymous | Method::None => Some(Reason::MissingCredential),
+            Method::SecretToken if identity.token.is_some_and(|id| self.tokens.has(id)) => None,
+            Method::SecretToken => Some(Reason::InvalidToken),
+            // A verdict on an API key holds for a while by its nature.
+            Method::ApiKey if self.api_keys.enabled() => None,
+            Method::ApiKey => Some(Reason::ApiKeyNotConfigured),
+        };
+        refused.map_or(identity, |reason| identity.refused(reason))
     }
 
     /// Is the RUM route open?

@@ -11,4 +11,4 @@ pub(crate) use claimed_id::claimed_key_id;
 pub(crate) use header::{Credential, parse};
 #[doc(hidden)]
 pub use secret_token::TokenComparison;
-pub(crate) use secret_token::TokenSet;
+pub(crate) use secret_token::{TokenId, TokenSet};

@@ -1,12 +1,13 @@
 //! The secret tokens of a configuration, and the comparison that tells nothing but yes or no.
 //!
-//! Invariants: the time of [`TokenSet::contains`] and the memory that it touches depend on two numbers only, the length of
+//! Invariants: the time of [`TokenSet::find`] and the memory that it touches depend on two numbers only, the length of
 //! what the client presents and the number of configured tokens; not on any content, on where a mismatch lies, on which
 //! token matches, or on how long the configured tokens are. Stored tokens are overwritten when the set is dropped.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroize;
 
 use crate::config::{MAX_TOKEN_LEN, SecretToken};
@@ -18,6 +19,22 @@ const _: () = assert!(MAX_TOKEN_LEN.is_multiple_of(WORD));
 /// A length that nothing has that is ever compared.
 const NEVER: u64 = u64::MAX;
 
+/// Which secret token it was. The same text keeps its number for as long as each configuration has it; a number says nothing
+/// of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TokenId(u64);
+
+impl TokenId {
+    /// No token.
+    const NONE: u64 = 0;
+
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(TokenId::NONE + 1);
+        // Relaxed: the numbers only have to differ.
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The valid secret tokens. Immutable; any number of threads may ask it. It has no `Debug`.
 pub(crate) struct TokenSet {
     tokens: Box<[Token]>,
@@ -27,49 +44,63 @@ pub(crate) struct TokenSet {
 /// can't be mistaken for content.
 ///
 /// Every token begins with a cache line, so that no comparison takes longer for where its token happens to lie; a usual
-/// one of up to 56 bytes fits in there beside its length.
+/// one of up to 48 bytes fits in there beside its length and its number.
 #[derive(Clone)]
 #[repr(C, align(64))]
 struct Token {
     len: u64,
+    id: u64,
     words: [u64; WORDS],
 }
 
 impl TokenSet {
-    /// Copies the tokens. One that is empty or longer than [`MAX_TOKEN_LEN`] (the configuration accepts neither) is
-    /// kept as a token that nothing matches: a mistake never opens the door.
-    pub(crate) fn new(tokens: &[SecretToken]) -> Self {
+    /// Copies the tokens; those that `previous` has, too, keep their number. One that is empty or longer than
+    /// [`MAX_TOKEN_LEN`] (the configuration accepts neither) is kept as a token that nothing matches: a mistake never opens
+    /// the door.
+    pub(crate) fn new(tokens: &[SecretToken], previous: Option<&Self>) -> Self {
         let blank = Token {
-            words: [0; WORDS],
             len: NEVER,
+            id: TokenId::NONE,
+            words: [0; WORDS],
         };
         // Filled in place: a token that is moved leaves a copy behind that nobody overwrites.
         let mut set = Self {
             tokens: vec![blank; tokens.len()].into_boxed_slice(),
         };
-        for (stored, token) in set.tokens.iter_mut().zip(tokens) {
-            stored.fill(token.expose());
+        for (i, token) in tokens.iter().map(SecretToken::expose).enumerate() {
+            // Listed twice, it still has one number.
+            let known = set.find(token);
+            let id = known
+                .or_else(|| previous?.find(token))
+                .unwrap_or_else(TokenId::next);
+            set.tokens[i].fill(token, id);
         }
         set
     }
 
-    /// Whether `presented` is one of the tokens. Takes constant time, as the module's documentation says.
-    pub(crate) fn contains(&self, presented: &[u8]) -> bool {
+    /// Which of the tokens `presented` is. Takes constant time, as the module's documentation says.
+    pub(crate) fn find(&self, presented: &[u8]) -> Option<TokenId> {
         if presented.len() > MAX_TOKEN_LEN {
             // What this tells the client is the length that it sent.
-            return false;
+            return None;
         }
         let (whole, rest) = presented.as_chunks::<WORD>();
         let (last, len) = (last_word(rest), presented.len() as u64);
-        let found = self.tokens.iter().fold(Choice::from(0), |found, token| {
-            found | token.equals(whole, last, len)
+        let found = self.tokens.iter().fold(TokenId::NONE, |found, token| {
+            // Equal tokens have equal numbers.
+            u64::conditional_select(&found, &token.id, token.equals(whole, last, len))
         });
-        found.into()
+        (found != TokenId::NONE).then_some(TokenId(found))
+    }
+
+    /// Whether the token of this number is one of these.
+    pub(crate) fn has(&self, id: TokenId) -> bool {
+        self.tokens.iter().any(|token| token.id == id.0)
     }
 }
 
 impl Token {
-    fn fill(&mut self, token: &[u8]) {
+    fn fill(&mut self, token: &[u8], id: TokenId) {
         if token.is_empty() || token.len() > MAX_TOKEN_LEN {
             return;
         }
@@ -81,6 +112,7 @@ impl Token {
             *word = last_word(rest);
         }
         self.len = token.len() as u64;
+        self.id = id.0;
     }
 
     /// Compares every word that is presented, the whole ones and the last, and the length in bytes.
@@ -125,12 +157,12 @@ pub struct TokenComparison(TokenSet);
 impl TokenComparison {
     #[must_use]
     pub fn new(tokens: &[SecretToken]) -> Self {
-        Self(TokenSet::new(tokens))
+        Self(TokenSet::new(tokens, None))
     }
 
     #[must_use]
     pub fn contains(&self, presented: &[u8]) -> bool {
-        self.0.contains(presented)
+        self.0.find(presented).is_some()
     }
 }
 
@@ -144,13 +176,13 @@ mod tests {
             .iter()
             .map(|token| SecretToken::new(*token))
             .collect();
-        TokenSet::new(&tokens)
+        TokenSet::new(&tokens, None)
     }
 
     #[test]
     fn padding_is_not_content() {
         let tokens = set(&[b"abc"]);
-        assert!(tokens.contains(b"abc"));
+        assert!(tokens.find(b"abc").is_some());
         for wrong in [
             &b""[..],
             b"ab",
@@ -161,10 +193,10 @@ mod tests {
             b"abcd",
             b"abC",
         ] {
-            assert!(!tokens.contains(wrong), "{wrong:?}");
+            assert!(!tokens.find(wrong).is_some(), "{wrong:?}");
         }
-        assert!(set(&[b"abc\0"]).contains(b"abc\0"));
-        assert!(!set(&[b"abc\0"]).contains(b"abc"));
+        assert!(set(&[b"abc\0"]).find(b"abc\0").is_some());
+        assert!(!set(&[b"abc\0"]).find(b"abc").is_some());
     }
 
     #[test]
@@ -172,9 +204,9 @@ mod tests {
         for len in 1..=MAX_TOKEN_LEN {
             let mut token = vec![b'x'; len];
             let tokens = set(&[&token]);
-            assert!(tokens.contains(&token), "{len}");
+            assert!(tokens.find(&token).is_some(), "{len}");
             token[len - 1] = b'y';
-            assert!(!tokens.contains(&token), "{len}");
+            assert!(!tokens.find(&token).is_some(), "{len}");
         }
     }
 
@@ -189,14 +221,14 @@ mod tests {
             b"\0",
             &[0; MAX_TOKEN_LEN],
         ] {
-            assert!(!tokens.contains(presented));
+            assert!(!tokens.find(presented).is_some());
         }
     }
 
     #[test]
     fn an_empty_set_contains_nothing() {
-        assert!(!set(&[]).contains(b""));
-        assert!(!set(&[]).contains(b"x"));
+        assert!(!set(&[]).find(b"").is_some());
+        assert!(!set(&[]).find(b"x").is_some());
     }
 
     /// Tokens from few bytes, so that equal ones, prefixes, extensions and zero bytes come up all the time.
@@ -223,7 +255,7 @@ mod tests {
                 candidates.push([known.as_slice(), &extension].concat());
             }
             for candidate in candidates {
-                prop_assert_eq!(set.contains(&candidate), tokens.contains(&candidate));
+                prop_assert_eq!(set.find(&candidate).is_some(), tokens.contains(&candidate));
             }
         }
     }
@@ -235,7 +267,7 @@ mod tests {
             .map(|_| {
                 let begin = std::time::Instant::now();
                 for _ in 0..CALLS {
-                    black_box(tokens.contains(black_box(presented)));
+                    black_box(tokens.find(black_box(presented)).is_some());
                 }
                 begin.elapsed().as_nanos() as f64 / f64::from(CALLS)
             })
