@@ -162,7 +162,7 @@ impl Table {
     }
 
     /// Charges a batch. `previous` is the table that this one replaces, while the handover lasts.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn charge(&self, batch: &Batch, gcra: &Gcra, previous: Option<&Table>) -> Charge {
         match self.find(batch.hash) {
             Some(index) => self.charge_counter(index, batch, gcra, previous),
@@ -171,7 +171,7 @@ impl Table {
     }
 
     /// The counter that this key owns, or `None`, which may be wrong: the hints are late at times.
-    #[inline]
+    #[inline(always)]
     fn find(&self, hash: KeyHash) -> Option<usize> {
         let index = self.hints.look_up(self.candidates(hash), hash)?;
         if self.slot(index).owner().is_owned_by(hash.fingerprint()) {
@@ -203,7 +203,7 @@ impl Table {
     }
 
     /// GCRA's loop: reads the TAT, decides, and stores the new TAT if nobody was faster.
-    #[inline]
+    #[inline(always)]
     fn charge_counter(
         &self,
         index: usize,
@@ -251,7 +251,7 @@ impl Table {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn candidates(&self, hash: KeyHash) -> Candidates {
         let first = scale(hash.locator(), self.windows);
         if self.windows == 1 {
