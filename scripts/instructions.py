@@ -1,11 +1,11 @@
 """Counts the instructions of one decision with valgrind's callgrind and compares them with benches/instructions.json, within 3 %.
 
-`instructions.py` compares and fails if a scenario got more expensive, or cheaper (then keep the gain: `--update`). `--update` rewrites
-the baseline. `--program` names the built program; unless given, it is built.
+`instructions.py` compares and fails if a scenario got more expensive, or cheaper (then keep the gain: `--update`).
+`--update` rewrites the baseline. `--program` names the built program; unless given, it is built.
 
-What is compared are the instructions of our own code. Those of the C library (memcmp, memcpy) are counted apart and only reported, since
-it has several variants of them and picks one by the processor. Another compiler makes other instructions, so a baseline of another
-compiler or architecture is reported, not enforced.
+What is compared are the instructions of our own code. Those of the C library (memcmp, memcpy) are counted apart and only
+reported, since it has several variants of them and picks one by the processor. Another compiler makes other instructions,
+so a baseline of another compiler or architecture is reported, not enforced.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DECISIONS = 64_000
 MEASURED = "tollbar_instructions::measured*"
 
 
-class Failure(Exception):
+class InstructionsError(Exception):
     """Something that the user has to mend; the message says what."""
 
 
@@ -47,14 +47,16 @@ def main() -> int:
             print(f"wrote {BASELINE.relative_to(ROOT)}")
             return 0
         return compare(counts, json.loads(BASELINE.read_text()))
-    except Failure as failure:
+    except InstructionsError as failure:
         print(f"instructions: {failure}", file=sys.stderr)
         return 2
 
 
 def build() -> Path:
     """Builds the program in the release profile."""
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--package", "tollbar-instructions"], cwd=ROOT, check=True)
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "--package", "tollbar-instructions"], cwd=ROOT, check=True
+    )
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return ROOT / target / "release" / "tollbar-instructions"
 
@@ -68,19 +70,19 @@ def count(program: Path, scenario: str) -> dict[str, float]:
     """Instructions of one decision: our own, and the C library's."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
-        raise Failure("valgrind is missing: install it (Debian: apt-get install valgrind)")
+        raise InstructionsError("valgrind is missing: install it (Debian: apt-get install valgrind)")
     with tempfile.TemporaryDirectory() as directory:
         profile = Path(directory) / "callgrind.out"
         command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={profile}", "--collect-atstart=no"]
         command += [f"--toggle-collect={MEASURED}", "--compress-strings=no", str(program), scenario, str(DECISIONS)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode != 0:
-            raise Failure(f"{scenario}: valgrind failed:\n{run.stderr}")
+            raise InstructionsError(f"{scenario}: valgrind failed:\n{run.stderr}")
         found = by_object(profile.read_text())
     libc = sum(cost for name, cost in found.items() if re.search(r"/(libc|ld-)[^/]*$|/ld-linux[^/]*$", name))
     own = found.total() - libc
     if own == 0:
-        raise Failure(f"{scenario}: nothing was counted: is there a function {MEASURED} in {program}?")
+        raise InstructionsError(f"{scenario}: nothing was counted: is there a function {MEASURED} in {program}?")
     return {"instructions": round(own / DECISIONS, 1), "libc": round(libc / DECISIONS, 1)}
 
 
@@ -112,9 +114,9 @@ def compare(counts: dict[str, dict[str, float]], baseline: dict[str, object]) ->
     """Prints a table; 1 if a scenario is out of bounds."""
     expected = baseline["decision"]
     if not isinstance(expected, dict):
-        raise Failure(f"{BASELINE} has no figures: run with --update")
+        raise InstructionsError(f"{BASELINE} has no figures: run with --update")
     if set(expected) != set(counts):
-        raise Failure(f"scenarios and baseline differ: {sorted(set(expected) ^ set(counts))}; run with --update")
+        raise InstructionsError(f"scenarios and baseline differ: {sorted(set(expected) ^ set(counts))}; run with --update")
     outside = []
     print(f"{'instructions per decision':48} {'now':>8} {'baseline':>9} {'change':>8} {'libc':>7}")
     for scenario, found in counts.items():
@@ -127,9 +129,12 @@ def compare(counts: dict[str, dict[str, float]], baseline: dict[str, object]) ->
         return 0
     here = environment()
     if differing := [key for key, value in here.items() if baseline.get(key) != value]:
-        print(f"not enforced: the baseline is of another {' and '.join(differing)}: {baseline.get(differing[0])}", file=sys.stderr)
+        print(f"not enforced: the baseline is of another {' and '.join(differing)}: {baseline[differing[0]]}", file=sys.stderr)
         return 0
-    print(f"more than {TOLERANCE:.0%} off: {'; '.join(outside)}. If that is meant: scripts/instructions.py --update", file=sys.stderr)
+    print(
+        f"more than {TOLERANCE:.0%} off: {'; '.join(outside)}. If that is meant: scripts/instructions.py --update",
+        file=sys.stderr,
+    )
     return 1
 
 

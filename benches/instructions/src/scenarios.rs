@@ -25,9 +25,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("limiter, newcomer", |n| Some(newcomer(n))),
     ("limiter, takeover", |n| Some(takeover(n))),
     ("limiter, batch of 64", |n| Some(batch(n))),
-    ("engine, anonymous", |n| {
-        engine(n, Asking::Anonymous, true)
-    }),
+    ("engine, anonymous", |n| engine(n, Asking::Anonymous, true)),
     ("engine, anonymous behind a proxy", |n| {
         engine(n, Asking::Forwarded, true)
     }),
