@@ -1,7 +1,9 @@
 //! The engine's own monotonic clock: nanoseconds since it was made.
 //!
-//! The source is the processor's time-stamp counter where that is safe (invariant TSC), the system's monotonic
-//! clock otherwise; `quanta` decides at start. Whatever the source does, a counter never runs backwards: that is
+//! The source is the processor's time-stamp counter where that is safe, the system's monotonic clock otherwise; `quanta`
+//! decides when the clock is made. Safe means on x86-64 that CPUID reports an invariant TSC and RDTSCP (8000_0007h EDX bit 8,
+//! 8000_0001h EDX bit 27), on aarch64 always (the architecture's own system counter); its rate is measured against the
+//! system's clock once and never again, so both drift apart by what that measurement was off. Whatever the source does, a counter never runs backwards: that is
 //! GCRA's own doing, since it takes the later of TAT and now.
 
 /// A monotonic clock. Cheap to read, safe to share.

@@ -15,6 +15,9 @@
 //! - P5: 25 bytes a counter: 16 for owner and TAT, 1 for the hint, 8 to find the owner's key again when the table is replaced.
 
 mod claim;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod crafted;
 mod handover;
 mod hints;
 #[cfg(test)]
