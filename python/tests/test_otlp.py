@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from conftest import AUTH, CONFIG, Ingestor, config, ingestor
 
@@ -297,3 +298,62 @@ async def test_responses_to_metrics_count_data_points(tmp_path: Path) -> None:
         assert response.status_code == 200
         partial = ExportMetricsServiceResponse.FromString(response.content).partial_success
         assert partial.rejected_data_points == 4
+
+
+@pytest.mark.parametrize("depth", [1, 21, 22, 30, 40, 46, 47, 48, 60, 1000])
+@pytest.mark.parametrize("kind", ["array", "keys"])
+async def test_what_is_nested_is_accepted_whole_or_refused_whole(intake: Ingestor, depth: int, kind: str) -> None:
+    """Protobuf reads 100 messages in each other; deeper ones are refused before anything is accepted."""
+    value = AnyValue(string_value="inmost").SerializeToString()
+    for _ in range(depth):
+        # A field by hand, for the library refuses to write what it would refuse to read.
+        inner = field(1, value) if kind == "array" else field(1, field(1, b"key") + field(2, value))
+        value = field(5 if kind == "array" else 6, inner)
+    deep = field(1, field(2, field(2, field(5, value))))
+    shallow = field(1, field(2, field(2, field(5, AnyValue(string_value="first").SerializeToString()))))
+    response = await intake.http.post("/v1/logs", content=shallow + deep, headers={**AUTH, **PROTOBUF})
+    assert response.status_code in (200, 400)
+    assert len(intake.written()) == (2 if response.status_code == 200 else 0)
+    if depth <= 30:
+        assert response.status_code == 200
+        assert "inmost" in json.dumps(intake.written()[1])
+    if depth >= 60:
+        assert response.status_code == 400
+
+
+def field(number: int, data: bytes) -> bytes:
+    """Return a field of protobuf's wire format that holds bytes."""
+    length, size = b"", len(data)
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + data
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"resourceLogs":[{"scopeLogs":[{"logRecords":["\ud800"]}]}]}',
+        rb'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"\ud800"}}]}]}]}',
+        rb'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":"\ud800"}]}]}]}',
+        rb'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"\ud800"}]}]}]}',
+        rb'{"resourceLogs":["\ud800"]}',
+        rb'{"resourceLogs":"\ud800"}',
+    ],
+)
+async def test_an_unpaired_surrogate_is_400(intake: Ingestor, body: bytes) -> None:
+    response = await intake.http.post("/v1/logs", content=body, headers={**AUTH, **JSON})
+    assert response.status_code == 400
+    assert response.json()["message"].startswith("failed to unmarshal request body")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"\ud800":1}',
+        rb'{"resourceLogs":[{"\ud800":{}}]}',
+        rb'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"\ud800":{"\udfff":[]}}]}]}]}',
+    ],
+)
+async def test_a_key_that_is_an_unpaired_surrogate_is_400_or_unknown(intake: Ingestor, body: bytes) -> None:
+    response = await intake.http.post("/v1/logs", content=body, headers={**AUTH, **JSON})
+    assert response.status_code in (200, 400)

@@ -223,6 +223,12 @@ def test_reloads_under_load_drop_no_request(servers: Servers) -> None:
     assert len(server.written()) == len(statuses)
 
 
+def resident(server: Server) -> int:
+    """Return the bytes of memory that the server's process holds."""
+    with open(f"/proc/{server.process.pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def slow_request(server: Server) -> socket.socket:
     """Begin a stream that stays open: one event is accepted, more may come."""
     host, _, port = server.url.removeprefix("http://").rpartition(":")
@@ -305,6 +311,74 @@ def test_a_head_without_end_is_cut_off(servers: Servers) -> None:
         assert sent < 5_000_000
 
 
+def test_a_head_that_is_too_large_is_refused_though_it_comes_at_once(servers: Servers) -> None:
+    server = servers.start()
+    fields = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(70))
+    response = raw(server, b"POST / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
+    assert response in (b"", b"HTTP/1.1 400 Bad Request")
+    fitting = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(60))
+    body = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + fitting + b"\r\n"
+    assert raw(server, body) == b"HTTP/1.1 200 OK"
+    assert post(server).status_code == 202
+
+
+def raw(server: Server, *sent: bytes) -> bytes:
+    """Send bytes; return the status line, empty if the connection was closed without one."""
+    host, _, port = server.url.removeprefix("http://").rpartition(":")
+    response = b""
+    with socket.create_connection((host, int(port))) as sock:
+        sock.settimeout(10)
+        try:
+            for piece in sent:
+                sock.sendall(piece)
+            while b"\r\n\r\n" not in response and (piece := sock.recv(65536)):
+                response += piece
+        except ConnectionError:
+            pass
+    return response.partition(b"\r\n")[0]
+
+
+AUTH_LINE = f"Authorization: Bearer {TOKEN}\r\n".encode()
+TRAILING = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n".encode()
+
+
+def test_a_trailer_is_no_credential(servers: Servers) -> None:
+    server = servers.start()
+    other = {"metadata": {"service": {"name": "other", "agent": {"name": "rum-js", "version": "1.0"}}}}
+    request = TRAILING + b"\r\n" + chunk(ndjson(other, transaction(1)))
+    trailer = f"0\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    assert raw(server, request + trailer) == b"HTTP/1.1 403 Forbidden"
+    assert raw(server, TRAILING + AUTH_LINE + b"\r\n" + chunk(BODY) + trailer) == b"HTTP/1.1 202 Accepted"
+
+
+def test_a_trailer_says_nothing_of_the_client_or_the_coding(servers: Servers) -> None:
+    server = servers.start(config(extra="tollbar.trusted_proxies: [127.0.0.1/32]\n"))
+    forwarded = AUTH_LINE + b"X-Forwarded-For: 203.0.113.9\r\n\r\n"
+    trailer = b"0\r\nX-Forwarded-For: 203.0.113.77\r\nContent-Encoding: gzip\r\n\r\n"
+    assert raw(server, TRAILING + forwarded + chunk(BODY) + trailer) == b"HTTP/1.1 202 Accepted"
+    assert [line["client"] for line in server.written()] == ["203.0.113.9"]
+
+
+@pytest.mark.parametrize("piece", [b"X-Endless: 1\r\n" * 4096, b"a" * 65536], ids=["fields", "one field"])
+def test_memory_stays_bounded_by_trailers_without_end(servers: Servers, piece: bytes) -> None:
+    server = servers.start()
+    assert post(server).status_code == 202
+    before = resident(server)
+    host, _, port = server.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as sock:
+        sock.settimeout(10)
+        sock.sendall(TRAILING + AUTH_LINE + b"\r\n" + chunk(BODY) + b"0\r\nX-First: ")
+        sent = 0
+        try:
+            while sent < 100_000_000:
+                sent += sock.send(piece)
+        except OSError:
+            pass
+    assert sent < 20_000_000
+    assert resident(server) - before < 20_000_000
+    assert post(server).status_code == 202
+
+
 def test_a_real_flood_of_many_clients_is_really_limited(servers: Servers) -> None:
     """Clients behind a trusted proxy: each is held to its own burst and rate, by the wall clock."""
     yaml = config(event_limit=20, extra="tollbar.trusted_proxies: [127.0.0.1/32]\n")
@@ -347,13 +421,8 @@ def test_a_real_flood_from_one_client_gets_429(servers: Servers) -> None:
 def test_memory_stays_bounded_by_a_line_without_end(servers: Servers) -> None:
     """300 MB in one line: refused, and the process has not grown by a tenth of that."""
     server = servers.start()
-
-    def resident() -> int:
-        with open(f"/proc/{server.process.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     assert post(server).status_code == 202
-    before = resident()
+    before = resident(server)
 
     def body() -> Any:
         yield ndjson(METADATA) + b'{"transaction": {"a": "'
@@ -363,7 +432,7 @@ def test_memory_stays_bounded_by_a_line_without_end(servers: Servers) -> None:
     response = httpx.post(server.url + PATH, content=body(), headers=AUTH | NDJSON, timeout=60)
     assert response.status_code == 400
     assert "exceeded the permitted size" in response.json()["errors"][0]["message"]
-    assert resident() - before < 30_000_000
+    assert resident(server) - before < 30_000_000
 
 
 def test_a_changed_token_file_is_taken_up(servers: Servers, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ JSON = "application/json"
 _ID_KEYS = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
 _GRPC_CODES = {400: 3, 401: 16, 403: 7, 408: 4, 413: 3, 415: 3, 429: 8, 503: 14}
 _MAX_DEPTH = 64
+_MAX_WRITTEN_DEPTH = 200
+"""Protobuf accepts 100 messages in each other, and each is written as an object, in a list at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +161,15 @@ class OtlpRoute:
                 document = json.loads(data)
                 if not isinstance(document, dict):
                     raise ValueError("accepted is an object")
-                _recode_ids(document, _id_from_hex)
+                _recode_ids(document, _id_from_hex, _MAX_DEPTH)
                 ParseDict(document, export, ignore_unknown_fields=True, max_recursion_depth=_MAX_DEPTH)
-        except DecodeError as error:
-            raise InvalidBodyError(f"failed to unmarshal request body: {error}") from None
-        except ParseError as error:
-            raise InvalidBodyError(f"failed to unmarshal request body: {str(error)[:200]}") from None
+        except (DecodeError, ParseError) as error:
+            raise InvalidBodyError(f"failed to unmarshal request body: {_short(error)}") from None
         except RecursionError:
             raise InvalidBodyError("failed to unmarshal request body: nested too deeply") from None
-        except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
-            raise InvalidBodyError(f"failed to unmarshal request body: invalid JSON: {str(error)[:200]}") from None
+        # SystemError: what protobuf's C code says of text that is no Unicode, where a message is expected.
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, SystemError) as error:
+            raise InvalidBodyError(f"failed to unmarshal request body: invalid JSON: {_short(error)}") from None
         return export
 
     async def _accept(self, client: Client, export: Any, size: int) -> _Outcome:
@@ -222,6 +223,11 @@ class OtlpRoute:
         return Record(self.signal.event_type, json.dumps(event, separators=(",", ":"), allow_nan=False))
 
 
+def _short(error: Exception) -> str:
+    """Return what an error says, as text that can be sent: it may quote an unpaired surrogate of the body's."""
+    return str(error)[:200].encode(errors="replace").decode()
+
+
 async def _elsewhere(size: int, function: Any, *arguments: Any) -> Any:
     if size <= INLINE_BYTES:
         return function(*arguments)
@@ -235,18 +241,18 @@ def _points(metric: Any) -> Any:
 
 def _to_dict(message: Message) -> dict[str, Any]:
     document: dict[str, Any] = MessageToDict(message)
-    _recode_ids(document, _id_to_hex)
+    _recode_ids(document, _id_to_hex, _MAX_WRITTEN_DEPTH)
     return document
 
 
-def _recode_ids(document: Any, recode: Any, depth: int = 0) -> None:
+def _recode_ids(document: Any, recode: Any, levels: int) -> None:
     """Rewrite trace and span ids in place: OTLP spells them in hex where protobuf's JSON has base64."""
-    if depth > _MAX_DEPTH:
+    if levels < 0:
         raise RecursionError
     if isinstance(document, list):
         for item in document:
             if isinstance(item, (dict, list)):
-                _recode_ids(item, recode, depth + 1)
+                _recode_ids(item, recode, levels - 1)
         return
     if not isinstance(document, dict):
         raise ValueError("accepted is a JSON object")
@@ -254,7 +260,7 @@ def _recode_ids(document: Any, recode: Any, depth: int = 0) -> None:
         if key in _ID_KEYS and isinstance(value, str):
             document[key] = recode(key, value)
         elif isinstance(value, (dict, list)):
-            _recode_ids(value, recode, depth + 1)
+            _recode_ids(value, recode, levels - 1)
 
 
 def _id_from_hex(key: str, value: str) -> str:
