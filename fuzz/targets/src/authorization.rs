@@ -4,8 +4,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError, hash_key};
 use tollbar::{Action, Engine, Method, Reason, Request, Resource};
@@ -37,18 +36,49 @@ enum Keys {
     Custom,
 }
 
-static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
-    vec![
-        case(true, Some(Keys::Local), true),
-        case(true, Some(Keys::Custom), false),
-        case(true, None, true),
-        case(true, None, false),
-        case(false, Some(Keys::Local), false),
-        case(false, Some(Keys::Custom), true),
-        case(false, None, false),
-        case(false, None, true),
-    ]
-});
+thread_local! {
+    static CASES: RefCell<Cases> = RefCell::new(Cases::new());
+}
+
+/// The configurations, and how many inputs they have seen.
+struct Cases {
+    cases: [Case; 8],
+    inputs: u64,
+}
+
+impl Cases {
+    /// As many as hours fit the clock, and some to spare.
+    const MOST_INPUTS: u64 = 1_000_000;
+    const HOUR: u64 = 3_600_000_000_000;
+
+    fn new() -> Self {
+        Self {
+            cases: [
+                case(true, Some(Keys::Local), true),
+                case(true, Some(Keys::Custom), false),
+                case(true, None, true),
+                case(true, None, false),
+                case(false, Some(Keys::Local), false),
+                case(false, Some(Keys::Custom), true),
+                case(false, None, false),
+                case(false, None, true),
+            ],
+            inputs: 0,
+        }
+    }
+
+    /// One of them, and the time. Verdicts last for a minute, and so do budgets: each input has an hour of its own.
+    fn next(&mut self, choice: u8) -> (&Case, u64) {
+        if self.inputs == Self::MOST_INPUTS {
+            *self = Self::new();
+        }
+        self.inputs += 1;
+        (
+            &self.cases[usize::from(choice & 7)],
+            self.inputs * Self::HOUR,
+        )
+    }
+}
 
 fn case(tokens: bool, keys: Option<Keys>, anonymous: bool) -> Case {
     let mut yaml = format!("apm-server.auth.anonymous.enabled: {anonymous}\n");
@@ -96,27 +126,24 @@ impl Verifier for Echo {
 pub fn authorization(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let choice = bytes.u8();
-    let value = bytes.rest();
-    let case = &CASES[usize::from(choice & 7)];
+    CASES.with_borrow_mut(|cases| {
+        let (case, now) = cases.next(choice);
+        let in_headers = choice >> 3 & 1 == 1;
+        check(case, in_headers, bytes.rest(), Some(now));
+    });
+}
 
+fn check(case: &Case, in_headers: bool, value: &[u8], now: Option<u64>) {
     let headers: [(&[u8], &[u8]); 3] = [
         (b"X-Authorization", b"Bearer t"),
         (b"aUTHORIZATION", value),
         (b"Authorization", b"Bearer t"),
     ];
-    let request = match choice >> 3 & 1 {
-        0 => Request {
-            authorization: Some(value),
-            ..Request::from_peer(PEER)
-        },
-        _ => Request {
-            headers: &headers,
-            ..Request::from_peer(PEER)
-        },
+    let request = Request {
+        authorization: (!in_headers).then_some(value),
+        headers: if in_headers { &headers } else { &[] },
+        ..Request::from_peer(PEER)
     };
-    // Verdicts last for a minute, and so do budgets: each input has an hour of its own.
-    static HOUR: AtomicU64 = AtomicU64::new(0);
-    let now = Some(HOUR.fetch_add(1, Ordering::Relaxed) % 1_000_000 * 3_600_000_000_000);
 
     let expected = reference(case, value);
     let decision = case.engine.verify(&request, now).decision();
