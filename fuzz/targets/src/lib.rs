@@ -10,6 +10,7 @@ mod authorization;
 mod bytes;
 mod client_ip;
 mod config;
+mod gcra;
 mod ratelimit;
 mod reload;
 

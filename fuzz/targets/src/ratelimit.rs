@@ -12,14 +12,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tollbar::config::{Config, SecretToken};
-use tollbar::ratelimit::{Conformance, Gcra, Limits};
+use tollbar::ratelimit::Limits;
 use tollbar::{Decision, Engine, Reason, Request};
 
 use crate::bytes::Bytes;
+use crate::gcra::{END_OF_TIME, Gcra, LONGEST_WAIT};
 
 const SECOND: u64 = 1_000_000_000;
-/// Later instants count as this one.
-const END_OF_TIME: u64 = 1 << 62;
 /// Tables up to here have all their counters as candidates of each client.
 const ALL_CANDIDATES: u32 = 16;
 /// Tables up to here have a single window: which of several equal counters is taken is known.
@@ -72,10 +71,6 @@ fn config(limits: Limits) -> Config {
     config.anonymous.ip_limit = limits.ip_limit;
     config.anonymous.event_limit = limits.event_limit;
     config
-}
-
-fn gcra(limits: Limits) -> Gcra {
-    Gcra::new(limits.event_limit, limits.burst_multiplier)
 }
 
 /// The engine, and what is known of it.
@@ -146,8 +141,8 @@ impl Run {
             };
         let n = match operation {
             0..=5 => u64::from(operation),
-            6 => u64::from(bytes.u32()) % (gcra(self.limits).burst() + 2),
-            7 => gcra(self.limits).burst(),
+            6 => u64::from(bytes.u32()) % (Gcra::new(self.limits).burst() + 2),
+            7 => Gcra::new(self.limits).burst(),
             8 => bytes.u64(),
             _ => u64::from(bytes.u8()),
         };
@@ -165,7 +160,10 @@ impl Run {
         self.plausible(client, n, max_wait, &found);
         if let Some(reference) = &mut self.reference {
             let batch = (n, self.now, max_wait);
-            assert_eq!(found, reference.charge(&gcra(self.limits), client, batch));
+            assert_eq!(
+                found,
+                reference.charge(Gcra::new(self.limits), client, batch)
+            );
         }
         if found.admitted && n > 0 {
             let start = self.now.min(END_OF_TIME) + found.wait;
@@ -175,7 +173,7 @@ impl Run {
 
     /// What holds of any verdict, and of what a client left behind.
     fn plausible(&mut self, client: u8, n: u64, max_wait: u64, found: &Found) {
-        let gcra = gcra(self.limits);
+        let gcra = Gcra::new(self.limits);
         assert!(found.remaining <= gcra.burst());
         assert!(found.wait <= max_wait);
         assert_eq!(found.retry_after.is_none(), n > gcra.burst());
@@ -186,19 +184,14 @@ impl Run {
             assert!(
                 found
                     .retry_after
-                    .is_some_and(|wait| wait > max_wait.min(1 << 60))
+                    .is_some_and(|wait| wait > max_wait.min(LONGEST_WAIT))
             );
         }
         if self.limits.ip_limit > ALL_CANDIDATES {
             return;
         }
         let floor = self.floors.get(&client).copied().unwrap_or(0);
-        let (least_wait, tat) = match gcra.conform(floor, self.now, n.max(1), u64::MAX) {
-            Conformance::Conforming { tat, wait } => (wait, tat),
-            // Further ahead than anybody may wait; if it was admitted all the same, that is seen below.
-            Conformance::NonConforming { retry_after } => (retry_after, floor),
-            Conformance::ExceedsBurst => panic!("{n} is not more than the burst"),
-        };
+        let (tat, least_wait) = gcra.after(floor, self.now, n.max(1)).unwrap();
         if n == 0 {
             assert!(
                 found.retry_after >= Some(least_wait),
@@ -224,9 +217,9 @@ impl Run {
             Some(self.generation)
         );
         let before = self.limits;
-        let shift = gcra(limits)
+        let shift = Gcra::new(limits)
             .tolerance()
-            .saturating_sub(gcra(before).tolerance());
+            .saturating_sub(Gcra::new(before).tolerance());
         if limits.ip_limit != before.ip_limit || shift > 0 {
             let exact = before.ip_limit <= ONE_WINDOW && limits.ip_limit <= ONE_WINDOW;
             self.reference = self.reference.take().filter(|_| exact);
@@ -346,7 +339,7 @@ impl Reference {
         self.counters.iter().filter(|&&(_, tat)| tat > now).count() as u64
     }
 
-    fn charge(&mut self, gcra: &Gcra, client: u8, (n, now, max_wait): (u64, u64, u64)) -> Found {
+    fn charge(&mut self, gcra: Gcra, client: u8, (n, now, max_wait): (u64, u64, u64)) -> Found {
         let own = self
             .counters
             .iter()
@@ -354,29 +347,30 @@ impl Reference {
         let smallest = || (0..self.counters.len()).min_by_key(|&i| self.counters[i].1);
         let index = own.or_else(smallest).unwrap();
         let tat = self.counters[index].1;
-        let remaining = gcra.remaining(tat, now);
-        let found = |admitted, retry_after, wait, remaining| Found {
-            admitted,
-            remaining,
+        let refused = |retry_after| Found {
+            admitted: false,
+            remaining: gcra.remaining(tat, now),
             retry_after,
-            wait,
+            wait: 0,
+        };
+        let Some((after, wait)) = gcra.after(tat, now, n.max(1)) else {
+            return refused(None);
         };
         if n == 0 {
-            let retry_after = match gcra.conform(tat, now, 1, 0) {
-                Conformance::NonConforming { retry_after } => retry_after,
-                _ => 0,
+            return Found {
+                admitted: true,
+                ..refused(Some(wait))
             };
-            return found(true, Some(retry_after), 0, remaining);
         }
-        match gcra.conform(tat, now, n, max_wait) {
-            Conformance::Conforming { tat, wait } => {
-                self.counters[index] = (Some(client), tat);
-                found(true, Some(0), wait, gcra.remaining(tat, now))
-            }
-            Conformance::NonConforming { retry_after } => {
-                found(false, Some(retry_after), 0, remaining)
-            }
-            Conformance::ExceedsBurst => found(false, None, 0, remaining),
+        if wait > max_wait.min(LONGEST_WAIT) {
+            return refused(Some(wait));
+        }
+        self.counters[index] = (Some(client), after);
+        Found {
+            admitted: true,
+            remaining: gcra.remaining(after, now),
+            retry_after: Some(0),
+            wait,
         }
     }
 
