@@ -7,6 +7,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+T ?= 60
 BIN := .venv/bin
 WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
 	Cargo.toml Cargo.lock core/Cargo.toml python/Cargo.toml python/pyproject.toml
@@ -24,7 +25,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint test-rust test-loom test-python test-e2e ## Passes every test of every language.
+test: lint test-rust test-loom test-instructions test-python test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: .venv/.wheel ## Formatters and linters, all of them strict.
@@ -50,6 +51,14 @@ loom: setup ## The same models, in full.
 .PHONY: loom-mutants
 loom-mutants: setup ## Breaks the table on purpose; fails unless the models notice.
 	core/tests/loom/run.sh mutants
+
+.PHONY: test-instructions
+test-instructions: setup ## The instructions of a decision, against benches/instructions.json.
+	$(PYTHON) scripts/instructions.py
+
+.PHONY: fuzz
+fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
+	fuzz/run.sh $(T)
 
 .PHONY: test-python
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
