@@ -193,10 +193,10 @@ mod tests {
             b"abcd",
             b"abC",
         ] {
-            assert!(!tokens.find(wrong).is_some(), "{wrong:?}");
+            assert!(tokens.find(wrong).is_none(), "{wrong:?}");
         }
         assert!(set(&[b"abc\0"]).find(b"abc\0").is_some());
-        assert!(!set(&[b"abc\0"]).find(b"abc").is_some());
+        assert!(set(&[b"abc\0"]).find(b"abc").is_none());
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
             let tokens = set(&[&token]);
             assert!(tokens.find(&token).is_some(), "{len}");
             token[len - 1] = b'y';
-            assert!(!tokens.find(&token).is_some(), "{len}");
+            assert!(tokens.find(&token).is_none(), "{len}");
         }
     }
 
@@ -221,14 +221,14 @@ mod tests {
             b"\0",
             &[0; MAX_TOKEN_LEN],
         ] {
-            assert!(!tokens.find(presented).is_some());
+            assert!(tokens.find(presented).is_none());
         }
     }
 
     #[test]
     fn an_empty_set_contains_nothing() {
-        assert!(!set(&[]).find(b"").is_some());
-        assert!(!set(&[]).find(b"x").is_some());
+        assert!(set(&[]).find(b"").is_none());
+        assert!(set(&[]).find(b"x").is_none());
     }
 
     /// Tokens from few bytes, so that equal ones, prefixes, extensions and zero bytes come up all the time.
