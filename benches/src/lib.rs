@@ -17,11 +17,14 @@ pub fn address(i: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + i))
 }
 
-/// A random order of visits to `0..n`, the same in each run; a power of two long.
+/// How many visits [`visits`] makes: a power of two, so that going round costs next to nothing.
+pub const VISITS: usize = 1 << 20;
+
+/// A random order of [`VISITS`] visits to `0..n`, the same in each run.
 #[must_use]
 pub fn visits(n: u32, seed: u64) -> Vec<u32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..1 << 20)
+    (0..VISITS)
         .map(|_| {
             // xorshift64*
             state ^= state >> 12;
