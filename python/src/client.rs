@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use tollbar::Resource;
 
-use crate::convert;
+use crate::convert::{self, Text};
 use crate::decision::Decision;
 
 /// One authenticated request. Thread-safe. A refused client answers every call with its refusal.
@@ -50,24 +49,24 @@ impl Client {
 
     /// The rest of what `Engine.check` decides, for a client that was identified already.
     #[pyo3(
-        signature = (action = "ingest", agent = None, service = None, cost = None, now = None, rum = false),
+        signature = (action = Text::of("ingest"), agent = None, service = None, cost = None, now = None, rum = false),
         text_signature = "($self, action='ingest', agent=None, service=None, cost=1, now=None, rum=False)"
     )]
     fn check(
         &self,
-        action: &str,
-        agent: Option<&str>,
-        service: Option<&str>,
+        action: Text<'_>,
+        agent: Option<Text<'_>>,
+        service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
     ) -> PyResult<Decision> {
-        let action = convert::action(action)?;
+        let action = convert::action(&action)?;
+        let resource = convert::resource(agent.as_ref(), service.as_ref())?;
         let cost = cost.map_or(Ok(1), |cost| convert::count("cost", cost))?;
         let now = convert::now(now)?;
-        let resource = Resource { agent, service };
         let decision = self.core().check(action, resource, rum, cost, now);
-        Ok(Decision::about(decision, agent, service))
+        Ok(Decision::about(decision, resource))
     }
 
     /// Is the RUM route open? 403 `rum_disabled` while `apm-server.rum.enabled` is false.
@@ -76,16 +75,20 @@ impl Client {
     }
 
     /// May this client do `action` for this agent and service?
-    #[pyo3(signature = (action = "ingest", agent = None, service = None))]
+    #[pyo3(
+        signature = (action = Text::of("ingest"), agent = None, service = None),
+        text_signature = "($self, action='ingest', agent=None, service=None)"
+    )]
     fn authorize(
         &self,
-        action: &str,
-        agent: Option<&str>,
-        service: Option<&str>,
+        action: Text<'_>,
+        agent: Option<Text<'_>>,
+        service: Option<Text<'_>>,
     ) -> PyResult<Decision> {
-        let action = convert::action(action)?;
-        let decision = self.core().authorize(action, Resource { agent, service });
-        Ok(Decision::about(decision, agent, service))
+        let action = convert::action(&action)?;
+        let resource = convert::resource(agent.as_ref(), service.as_ref())?;
+        let decision = self.core().authorize(action, resource);
+        Ok(Decision::about(decision, resource))
     }
 
     /// Charges `n` events if all of them fit now, else none. `n=0` is a peek. Only anonymous clients are limited.

@@ -5,25 +5,75 @@
 //! of a credential, only its Python type is ever shown.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
-use tollbar::Action;
+use tollbar::{Action, Resource};
+
+/// An argument that has to be a `str`; what else it is, is said once its name is known. An unpaired surrogate, which no
+/// UTF-8 has, is read as the replacement character: a name that a client made up is refused like any other.
+pub(crate) struct Text<'a>(Result<Cow<'a, str>, String>);
+
+impl Text<'static> {
+    /// An argument's default.
+    pub(crate) fn of(default: &'static str) -> Self {
+        Self(Ok(Cow::Borrowed(default)))
+    }
+}
+
+impl Text<'_> {
+    /// What was given as this argument.
+    pub(crate) fn named(&self, argument: &str) -> PyResult<&str> {
+        self.0.as_deref().map_err(|found| {
+            PyTypeError::new_err(format!("{argument}: found a {found}; accepted is a str"))
+        })
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
+    type Error = Infallible;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
+        let Ok(string) = value.cast::<PyString>() else {
+            return Ok(Self(Err(kind(&value))));
+        };
+        Ok(Self(Ok(match value.extract::<&'a str>() {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(string.to_string_lossy().into_owned()),
+        })))
+    }
+}
+
+/// `agent` and `service`: a `str` or `None` each.
+pub(crate) fn resource<'a>(
+    agent: Option<&'a Text<'_>>,
+    service: Option<&'a Text<'_>>,
+) -> PyResult<Resource<'a>> {
+    Ok(Resource {
+        agent: agent.map(|agent| agent.named("agent")).transpose()?,
+        service: service
+            .map(|service| service.named("service"))
+            .transpose()?,
+    })
+}
 
 /// `peer`: an address as a socket or a server reports it.
-pub(crate) fn peer(text: &str) -> PyResult<IpAddr> {
-    tollbar::client_ip::parse_peer(text)
+pub(crate) fn peer(text: &Text<'_>) -> PyResult<IpAddr> {
+    tollbar::client_ip::parse_peer(text.named("peer")?)
         .map_err(|error| PyValueError::new_err(format!("peer: {error}")))
 }
 
 /// `action`: one of the core's names.
-pub(crate) fn action(name: &str) -> PyResult<Action> {
+pub(crate) fn action(name: &Text<'_>) -> PyResult<Action> {
+    let name = name.named("action")?;
     Action::from_name(name).ok_or_else(|| {
+        let found: String = name.chars().take(40).collect();
         PyValueError::new_err(format!(
-            "action: found {name:?}; accepted are \"ingest\", \"agent_config\" and \"sourcemap\""
+            "action: found {found:?}; accepted are \"ingest\", \"agent_config\" and \"sourcemap\""
         ))
     })
 }

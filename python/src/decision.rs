@@ -5,7 +5,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
-use tollbar::Reason;
+use tollbar::{Reason, Resource, ShortText};
 
 const NANOSECONDS: f64 = 1e9;
 
@@ -14,8 +14,8 @@ const NANOSECONDS: f64 = 1e9;
 #[derive(PartialEq)]
 pub(crate) struct Decision {
     inner: tollbar::Decision,
-    /// The agent or service that is not permitted; the core's decision holds no names.
-    refused: Option<Box<str>>,
+    /// The start of the agent or service that is not permitted; the core's decision holds no names.
+    refused: Option<ShortText>,
 }
 
 impl From<tollbar::Decision> for Decision {
@@ -29,19 +29,15 @@ impl From<tollbar::Decision> for Decision {
 
 impl Decision {
     /// A decision on a resource: its message names what is not permitted.
-    pub(crate) fn about(
-        inner: tollbar::Decision,
-        agent: Option<&str>,
-        service: Option<&str>,
-    ) -> Self {
+    pub(crate) fn about(inner: tollbar::Decision, resource: Resource<'_>) -> Self {
         let refused = match inner.reason {
-            Reason::AgentNotAllowed => agent,
-            Reason::ServiceNotAllowed => service,
+            Reason::AgentNotAllowed => resource.agent,
+            Reason::ServiceNotAllowed => resource.service,
             _ => None,
         };
         Self {
             inner,
-            refused: refused.map(Into::into),
+            refused: refused.map(ShortText::new),
         }
     }
 }
@@ -84,7 +80,8 @@ impl Decision {
         self.inner.reason.as_str()
     }
 
-    /// Why, as a sentence for the client. It names the agent or service that is not permitted, and no secret.
+    /// Why, as a sentence for the client. It names the agent or service that is not permitted, with the first
+    /// 64 bytes, and no secret.
     #[getter]
     fn message(&self) -> String {
         let sentence = self.inner.reason.message();

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use tollbar::Request;
 use tollbar::api_key::Verifier;
-use tollbar::{Request, Resource};
 
 use crate::client::Client;
-use crate::convert;
+use crate::convert::{self, Text};
 use crate::decision::Decision;
 use crate::error::to_python;
 use crate::refusal::Refusal;
@@ -64,7 +64,7 @@ impl Engine {
     /// open; authorization.
     #[pyo3(
         signature = (
-            authorization = None, peer = "203.0.113.9", headers = None, action = "ingest",
+            authorization = None, peer = Text::of("203.0.113.9"), headers = None, action = Text::of("ingest"),
             agent = None, service = None, cost = None, now = None, rum = false
         ),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, action='ingest', \
@@ -77,36 +77,41 @@ impl Engine {
     fn check(
         &self,
         authorization: Option<&Bound<'_, PyAny>>,
-        peer: &str,
+        peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
-        action: &str,
-        agent: Option<&str>,
-        service: Option<&str>,
+        action: Text<'_>,
+        agent: Option<Text<'_>>,
+        service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
     ) -> PyResult<Decision> {
-        let action = convert::action(action)?;
+        let action = convert::action(&action)?;
+        let resource = convert::resource(agent.as_ref(), service.as_ref())?;
         let cost = cost.map_or(Ok(1), |cost| convert::count("cost", cost))?;
         let now = convert::now(now)?;
-        let resource = Resource { agent, service };
-        with_request(authorization, peer, headers, |request| {
+        with_request(authorization, &peer, headers, |request| {
             let decision = self.inner.check(request, action, resource, rum, cost, now);
-            Decision::about(decision, agent, service)
+            Decision::about(decision, resource)
         })
     }
 
     /// Identifies a client, for servers that decide the rest in steps. Charges nothing and never refuses: a client that was
     /// refused answers every later call with that refusal.
-    #[pyo3(signature = (authorization = None, peer = "203.0.113.9", headers = None))]
+    #[pyo3(
+        signature = (authorization = None, peer = Text::of("203.0.113.9"), headers = None, now = None),
+        text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
+    )]
     fn authenticate(
         &self,
         authorization: Option<&Bound<'_, PyAny>>,
-        peer: &str,
+        peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Client> {
-        with_request(authorization, peer, headers, |request| {
-            let identity = self.inner.authenticate(request).identity();
+        let now = convert::now(now)?;
+        with_request(authorization, &peer, headers, |request| {
+            let identity = self.inner.authenticate_at(request, now).identity();
             Client::new(Arc::clone(&self.inner), identity)
         })
     }
@@ -115,37 +120,49 @@ impl Engine {
     /// most as long as the configuration allows. A `timeout` in seconds cuts that short: the client is still pending then.
     ///
     /// Raises `RuntimeError` on the event loop that an async verifier runs on: it would wait for itself.
-    #[pyo3(signature = (authorization = None, peer = "203.0.113.9", headers = None, timeout = None))]
+    #[pyo3(
+        signature = (
+            authorization = None, peer = Text::of("203.0.113.9"), headers = None, timeout = None, now = None
+        ),
+        text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, timeout=None, now=None)"
+    )]
     fn verify(
         &self,
         py: Python<'_>,
         authorization: Option<&Bound<'_, PyAny>>,
-        peer: &str,
+        peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
         timeout: Option<f64>,
+        now: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Client> {
         self.refuse_to_block_the_verifier(py)?;
         let timeout = timeout
             .map(|timeout| convert::seconds("timeout", timeout))
             .transpose()?;
-        let identity = with_request(authorization, peer, headers, |request| {
-            verification::wait(py, &self.inner, request, timeout)
+        let now = convert::now(now)?;
+        let identity = with_request(authorization, &peer, headers, |request| {
+            verification::wait(py, &self.inner, request, timeout, now)
         })??;
         Ok(Client::new(Arc::clone(&self.inner), identity))
     }
 
     /// As `verify`, for event loops: returns a future of the running asyncio loop at once, and blocks nothing. Limit it with
     /// `asyncio.wait_for`; `verification_timeout` is a good limit.
-    #[pyo3(signature = (authorization = None, peer = "203.0.113.9", headers = None))]
+    #[pyo3(
+        signature = (authorization = None, peer = Text::of("203.0.113.9"), headers = None, now = None),
+        text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
+    )]
     fn verify_async<'py>(
         &self,
         py: Python<'py>,
         authorization: Option<&Bound<'_, PyAny>>,
-        peer: &str,
+        peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        with_request(authorization, peer, headers, |request| {
-            verification::start(py, &self.inner, request)
+        let now = convert::now(now)?;
+        with_request(authorization, &peer, headers, |request| {
+            verification::start(py, &self.inner, request, now)
         })?
     }
 
@@ -200,8 +217,14 @@ impl Engine {
     }
 
     /// The statistics of this moment. Reads the whole counter table: milliseconds for a million counters.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = py.detach(|| self.inner.stats());
+    #[pyo3(signature = (now = None))]
+    fn stats<'py>(
+        &self,
+        py: Python<'py>,
+        now: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let now = convert::now(now)?;
+        let stats = py.detach(|| self.inner.stats_at(now));
         stats::to_dict(py, &stats)
     }
 
@@ -259,7 +282,7 @@ impl Engine {
 /// Hands the core a request that borrows from Python's objects.
 fn with_request<R>(
     authorization: Option<&Bound<'_, PyAny>>,
-    peer: &str,
+    peer: &Text<'_>,
     headers: Option<&Bound<'_, PyAny>>,
     decide: impl FnOnce(&Request<'_>) -> R,
 ) -> PyResult<R> {

@@ -23,8 +23,9 @@ pub(crate) fn wait(
     engine: &Engine,
     request: &Request<'_>,
     timeout: Option<Duration>,
+    now: Option<u64>,
 ) -> PyResult<Identity> {
-    let verification = engine.start_verification(request, None);
+    let verification = engine.start_verification(request, now);
     // A time that no clock reaches is never.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut ended = verification.poll();
@@ -34,7 +35,7 @@ pub(crate) fn wait(
         }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            return Ok(engine.authenticate(request).identity());
+            return Ok(engine.authenticate_at(request, now).identity());
         }
         let slice = left.map_or(SLICE, |left| left.min(SLICE));
         ended = py.detach(|| verification.wait_for(slice));
@@ -47,10 +48,11 @@ pub(crate) fn start<'py>(
     py: Python<'py>,
     engine: &Arc<Engine>,
     request: &Request<'_>,
+    now: Option<u64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let event_loop = py.import("asyncio")?.call_method0("get_running_loop")?;
     let future = event_loop.call_method0("create_future")?;
-    let verification = engine.start_verification(request, None);
+    let verification = engine.start_verification(request, now);
     if let Some(identity) = verification.poll() {
         let identity = engine.verified(request, identity).identity();
         future.call_method1("set_result", (Client::new(Arc::clone(engine), identity),))?;

@@ -3,12 +3,12 @@
 //! # Invariants
 //!
 //! - Whatever the callable raises or returns, the verification ends: with privileges, as invalid, or as unavailable.
-//! - Of an exception only the type is passed on: its text may hold the key.
+//! - Of an exception only the type is passed on, and of an answer nothing: its text may hold the key.
 //! - The GIL is held only while Python runs; a coroutine is waited for without it.
 
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
@@ -19,6 +19,16 @@ use crate::ending;
 
 /// Seconds between looks at the time while a coroutine is waited for.
 const SLICE: f64 = 0.05;
+
+const MALFORMED: &str = "the verifier returned something else than None or an iterable of the names of privileges: \
+    \"config_agent:read\", \"event:write\", \"sourcemap:write\"";
+
+/// What the callable returned.
+enum Answer {
+    Privileges(Privileges),
+    Invalid,
+    Malformed,
+}
 
 /// A callable `(id: str, key: bytes) -> iterable of privilege names | None`, or one that returns an awaitable of that.
 pub(crate) struct Callable {
@@ -62,7 +72,7 @@ impl Callable {
         event_loop.map(|it| it.clone_ref(py))
     }
 
-    fn ask(&self, py: Python<'_>, presented: &PresentedKey<'_>) -> PyResult<Option<Privileges>> {
+    fn ask(&self, py: Python<'_>, presented: &PresentedKey<'_>) -> PyResult<Answer> {
         let key = PyBytes::new(py, presented.key());
         let answer = self.callable.bind(py).call1((presented.id(), key))?;
         if answer.hasattr("__await__")? {
@@ -111,8 +121,9 @@ impl Verifier for Callable {
                 .map_err(|error| VerifyError::Unavailable(why(py, &error)))
         });
         match asked {
-            Some(Ok(Some(privileges))) => Ok(privileges),
-            Some(Ok(None)) => Err(VerifyError::Invalid),
+            Some(Ok(Answer::Privileges(privileges))) => Ok(privileges),
+            Some(Ok(Answer::Invalid)) => Err(VerifyError::Invalid),
+            Some(Ok(Answer::Malformed)) => Err(VerifyError::Unavailable(MALFORMED.into())),
             Some(Err(unavailable)) => Err(unavailable),
             None => Err(VerifyError::Unavailable("the interpreter is ending".into())),
         }
@@ -140,22 +151,34 @@ fn close(awaitable: &Bound<'_, PyAny>) {
     let _ = awaitable.call_method0("close");
 }
 
-/// `None`: the key is not valid.
-fn privileges(answer: &Bound<'_, PyAny>) -> PyResult<Option<Privileges>> {
+/// Raises what an iterator raises.
+fn privileges(answer: &Bound<'_, PyAny>) -> PyResult<Answer> {
     if answer.is_none() {
-        return Ok(None);
+        return Ok(Answer::Invalid);
     }
     // Its characters are no names.
     if answer.is_instance_of::<PyString>() || answer.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err(()));
+        return Ok(Answer::Malformed);
     }
+    let names = match answer.try_iter() {
+        Ok(names) => names,
+        Err(error) if error.is_instance_of::<PyTypeError>(answer.py()) => {
+            return Ok(Answer::Malformed);
+        }
+        Err(error) => return Err(error),
+    };
     let mut privileges = Vec::new();
-    for name in answer.try_iter()? {
-        let name = name?;
-        let name = name.cast::<PyString>()?.to_str()?;
-        privileges.push(Privilege::from_name(name).ok_or_else(|| PyValueError::new_err(()))?);
+    for name in names {
+        let Some(privilege) = privilege(&name?) else {
+            return Ok(Answer::Malformed);
+        };
+        privileges.push(privilege);
     }
-    Ok(Some(privileges.into_iter().collect()))
+    Ok(Answer::Privileges(privileges.into_iter().collect()))
+}
+
+fn privilege(name: &Bound<'_, PyAny>) -> Option<Privilege> {
+    Privilege::from_name(name.cast::<PyString>().ok()?.to_str().ok()?)
 }
 
 /// Why there is no verdict, without a word that came from the callable.

@@ -195,6 +195,51 @@ def test_privileges_are_any_iterable_of_names(answer: Any) -> None:
 def test_an_answer_of_another_form_is_unavailable(answer: Any) -> None:
     engine = own(lambda _id, _key: answer)
     assert outcome(engine.verify(header(GOOD), peer=PEER)) == (503, "unavailable")
+    said = engine.stats()["api_keys"]["last_error"]
+    assert said is not None
+    assert said.startswith("the verifier returned something else than None or an iterable of the names of privileges")
+
+
+def test_an_answer_that_raises_while_it_is_read_has_raised() -> None:
+    def names() -> Iterator[str]:
+        yield "event:write"
+        raise LookupError
+
+    engine = own(lambda _id, _key: names())
+    assert outcome(engine.verify(header(GOOD), peer=PEER)) == (503, "unavailable")
+    assert engine.stats()["api_keys"]["last_error"] == "the verifier raised LookupError"
+
+
+MINUTE = 60 * 10**9
+
+
+@pytest.mark.parametrize("now", [0, 10**18])
+async def test_a_verdict_holds_from_the_callers_now(now: int) -> None:
+    engine = own(lambda _id, _key: ["event:write"])
+    assert engine.verify(header(GOOD), peer=PEER, now=now).decision.allowed
+    assert engine.check(header(GOOD), peer=PEER, now=now).allowed
+    assert engine.authenticate(header(GOOD), peer=PEER, now=now + MINUTE - 10**6).decision.allowed
+    later = now + MINUTE + 10**6
+    assert engine.authenticate(header(GOOD), peer=PEER, now=later).decision.pending
+    assert (await engine.verify_async(header(GOOD), peer=PEER, now=later)).decision.allowed
+    assert engine.check(header(GOOD), peer=PEER, now=later + MINUTE - 10**6).allowed
+
+
+def test_a_wait_that_is_cut_short_is_pending_at_the_callers_now() -> None:
+    go = threading.Event()
+    engine = own(lambda _id, _key: ["event:write"] if go.wait(10) else None)
+    assert engine.verify(header(GOOD), peer=PEER, timeout=0.05, now=10**18).decision.pending
+    go.set()
+    assert engine.verify(header(GOOD), peer=PEER, now=10**18).decision.allowed
+    assert engine.check(header(GOOD), peer=PEER, now=10**18).allowed
+
+
+@pytest.mark.parametrize("now", [-1, 2**64, "soon", 0.5])
+def test_a_now_that_is_none_is_named(now: Any) -> None:
+    engine = own(lambda _id, _key: None)
+    for call in (engine.authenticate, engine.verify, engine.verify_async, engine.stats):
+        with pytest.raises((TypeError, ValueError), match="now: found"):
+            call(now=now)
 
 
 def test_an_exception_is_unavailable_and_nothing_is_cached() -> None:

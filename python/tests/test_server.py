@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ import httpx
 import pytest
 
 from conftest import AUTH, CONFIG, METADATA, NDJSON, TOKEN, Server, Servers, config, ndjson, transaction
+from tollbar.intake import reload
+from tollbar.intake.reload import Reloader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,6 +187,86 @@ def test_a_file_that_switches_authentication_off_takes_a_sighup(servers: Servers
     server.process.send_signal(signal.SIGHUP)
     server.wait_for_log("configuration 2 is in force")
     assert post(server, headers={"Authorization": "Bearer wrong"}).status_code == 202
+
+
+@pytest.fixture
+def reloader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reloader:
+    """In this process, and so patient that a busy machine writes in time."""
+    monkeypatch.setattr(reload, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(reload, "PATIENCE_SECONDS", 2.0)
+    file = tmp_path / "tollbar.yml"
+    file.write_text(CONFIG)
+    return Reloader(file)
+
+
+async def test_a_reload_while_the_file_is_written_waits_until_it_is_whole(reloader: Reloader) -> None:
+    """A file that was truncated is empty, and an empty file switches authentication off."""
+    new = CONFIG.replace(TOKEN, "a-new-token")
+    with reloader.engine.files[0].open("w") as file:
+        reloading = asyncio.create_task(reloader.reload("SIGHUP"))
+        for start in range(0, len(new), 20):
+            await asyncio.sleep(0.05)
+            file.write(new[start : start + 20])
+            file.flush()
+            assert reloader.engine.check("Bearer wrong").status == 401
+    await reloading
+    assert reloader.engine.stats()["generation"] == 2
+    assert reloader.engine.check("Bearer a-new-token").allowed
+
+
+@pytest.mark.parametrize("content", ["# {}", ""])
+async def test_a_reload_reads_no_file_that_keeps_changing(
+    reloader: Reloader, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    reloading = asyncio.create_task(reloader.reload("SIGHUP"))
+    number = 0
+    while not reloading.done():
+        number += 1
+        reloader.engine.files[0].write_text(content.format(number))
+        await asyncio.sleep(0.02)
+    await reloading
+    assert caplog.messages == ["SIGHUP: not reloaded: the files have kept changing for 2 s; try again"]
+    assert reloader.engine.check("Bearer wrong").status == 401
+    await reloader.reload("SIGHUP")
+    assert reloader.engine.stats()["generation"] == 2
+
+
+def test_warnings_are_logged_at_start_and_after_each_reload(servers: Servers) -> None:
+    server = servers.start(f"apm-server.secret_token: {TOKEN}\n")
+
+    def warnings() -> int:
+        return sum("WARNING tollbar.intake: " in line and "apm-server.auth.secret_token" in line for line in server.log)
+
+    assert warnings() == 1
+    for generation in (2, 3):
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log(f"configuration {generation} is in force; changed: nothing")
+        time.sleep(0.1)
+        assert warnings() == generation
+
+
+def test_each_reload_is_logged_once(servers: Servers) -> None:
+    server = servers.start()
+    for generation in range(2, 12):
+        for _ in range(3):
+            server.process.send_signal(signal.SIGHUP)
+            time.sleep(0.03)
+        server.wait_for_log(f"configuration {generation} is in force")
+    time.sleep(1.5)
+    taken = [line.split(" is in force")[0].rpartition(" ")[2] for line in server.log if "is in force" in line]
+    assert taken == [str(generation) for generation in range(2, len(taken) + 2)]
+
+
+async def test_those_who_tell_at_once_tell_each_reload_once(
+    reloader: Reloader, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tollbar.intake")
+    for _ in range(5):
+        reloader.engine.reload()
+        await asyncio.gather(*(reloader._tell() for _ in range(5)))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"configuration {generation} is in force; changed: nothing" for generation in range(2, 7)
+    ]
 
 
 def test_reloads_under_load_drop_no_request(servers: Servers) -> None:

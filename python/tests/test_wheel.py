@@ -218,8 +218,37 @@ def test_a_peer_is_what_a_socket_reports(engine: Engine, peer: str, client: str)
 
 @pytest.mark.parametrize("peer", ["", "localhost", "1.2.3", "999.1.1.1", "\ud800"])
 def test_a_peer_that_is_no_address_is_a_value_error(engine: Engine, peer: str) -> None:
-    with pytest.raises(ValueError, match=r"peer|utf-8"):
+    with pytest.raises(ValueError, match=r"^peer: .*accepted"):
         engine.check(peer=peer)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "rum-js\udfff"])
+def test_a_name_with_a_lone_surrogate_is_refused_like_any_other(engine: Engine, name: str) -> None:
+    by_agent = engine.check(peer=PEER, agent=name, service="my-frontend")
+    assert (by_agent.status, by_agent.reason) == (403, "agent_not_allowed")
+    assert "\ufffd" in by_agent.message
+    client = engine.authenticate(peer=PEER)
+    assert client.authorize(agent="rum-js", service=name).reason == "service_not_allowed"
+    assert client.check(agent=name, service="my-frontend").reason == "agent_not_allowed"
+    assert engine.check(f"Bearer {TOKEN}", peer=PEER, agent=name, service=name).allowed
+
+
+@pytest.mark.parametrize("name", ["a" * 100_000, "\u20ac" * 50_000, "\ud800" * 50_000])
+def test_a_refusal_quotes_the_start_of_a_name_only(engine: Engine, name: str) -> None:
+    for decision in (
+        engine.check(peer=PEER, agent=name, service="my-frontend"),
+        engine.authenticate(peer=PEER).authorize(agent="rum-js", service=name),
+    ):
+        assert decision.status == 403
+        assert len(decision.message.encode()) < 200
+    assert engine.check(peer=PEER, agent="go", service="my-frontend").message.endswith(': "go"')
+
+
+def test_live_counters_are_counted_at_the_callers_now(engine: Engine) -> None:
+    now = 10**18
+    assert engine.check(peer=PEER, agent="rum-js", service="my-frontend", now=now).allowed
+    assert engine.stats(now=now)["live_counters"] == 1
+    assert engine.stats(now=now + 3600 * 10**9)["live_counters"] == 0
 
 
 @pytest.mark.parametrize(
@@ -240,8 +269,13 @@ def test_a_peer_that_is_no_address_is_a_value_error(engine: Engine, peer: str) -
         ({"cost": 1.5}, TypeError, "cost: found 1.5"),
         ({"now": -1}, ValueError, "now: found -1"),
         ({"now": 0.5}, TypeError, "now: found 0.5"),
-        ({"agent": 7}, TypeError, "agent"),
-        ({"peer": 7}, TypeError, "peer"),
+        ({"action": "\ud800" + "x" * 10**6}, ValueError, 'accepted are "ingest"'),
+        ({"action": 7}, TypeError, "^action: found a int; accepted is a str"),
+        ({"action": None}, TypeError, "^action: found a NoneType; accepted is a str"),
+        ({"agent": 7}, TypeError, "^agent: found a int; accepted is a str"),
+        ({"service": b"x"}, TypeError, "^service: found a bytes; accepted is a str"),
+        ({"peer": 7}, TypeError, "^peer: found a int; accepted is a str"),
+        ({"peer": None}, TypeError, "^peer: found a NoneType; accepted is a str"),
         ({"nonsense": 7}, TypeError, "nonsense"),
     ],
 )
@@ -249,6 +283,7 @@ def test_bad_arguments_are_named(engine: Engine, arguments: Any, error: type[Exc
     with pytest.raises(error, match=message) as caught:
         engine.check(**{"peer": PEER, **arguments})
     assert "Bearer" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("max_wait", [-1.0, float("nan"), float("inf")])
