@@ -74,7 +74,7 @@ pub struct Verdict {
 }
 
 impl RateLimiter {
-    /// A limiter with all counters unused. Allocates 24 bytes a counter, once.
+    /// A limiter with all counters unused. Allocates 25 bytes a counter, once.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
