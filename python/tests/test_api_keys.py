@@ -258,7 +258,10 @@ def test_an_exception_is_unavailable_and_nothing_is_cached() -> None:
     assert asked == ["ci", "ci"]
 
 
-def test_ctrl_c_ends_the_waiting() -> None:
+def test_ctrl_c_ends_the_waiting(request: pytest.FixtureRequest) -> None:
+    # Whoever runs the tests in the background of a shell has it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     go = threading.Event()
     engine = own(lambda _id, _key: go.wait(10) and None)
     threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
