@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tollbar::config::SecretToken;
-use tollbar::{Action, Engine, Request, Resource, TokenComparison};
+use tollbar::{Engine, Question, Request, Resource, TokenComparison};
 use tollbar_benches::{address, timed};
 
 fn token(i: u8) -> Vec<u8> {
@@ -57,10 +57,7 @@ fn decision(criterion: &mut Criterion) {
                             for _ in 0..iterations {
                                 let _ = black_box(engine.check(
                                     black_box(&request),
-                                    Action::Ingest,
-                                    Resource::default(),
-                                    false,
-                                    1,
+                                    &Question::default(),
                                     None,
                                 ));
                             }
@@ -91,10 +88,10 @@ fn flood(criterion: &mut Criterion) {
                         let request = Request::from_peer(peers[i % peers.len()]);
                         let _ = black_box(engine.check(
                             black_box(&request),
-                            Action::Ingest,
-                            resource,
-                            false,
-                            1,
+                            &Question {
+                                resource,
+                                ..Question::default()
+                            },
                             None,
                         ));
                     }

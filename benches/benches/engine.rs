@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tollbar::{Action, Engine, Request, Resource};
+use tollbar::{Engine, Question, Request, Resource};
 use tollbar_benches::peers::{Limiter, Quota, Tollbar};
 use tollbar_benches::{address, visits};
 
@@ -37,7 +37,14 @@ fn bench(criterion: &mut Criterion) {
     group.bench_function("tollbar", |bencher| {
         bencher.iter(|| {
             let request = Request::from_peer(next());
-            black_box(engine.check(&request, Action::Ingest, resource, false, 1, None))
+            black_box(engine.check(
+                &request,
+                &Question {
+                    resource,
+                    ..Question::default()
+                },
+                None,
+            ))
         });
     });
     let limiter = Tollbar::new(Quota {

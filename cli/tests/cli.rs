@@ -229,7 +229,15 @@ fn opens(entry: &str, credential: &str, action: tollbar::Action) -> bool {
     };
     let resource = tollbar::Resource::default();
     engine
-        .check(&request, action, resource, false, 1, None)
+        .check(
+            &request,
+            &tollbar::Question {
+                action,
+                resource,
+                ..tollbar::Question::default()
+            },
+            None,
+        )
         .allowed()
 }
 

@@ -2,15 +2,20 @@
 //! authenticated, whether an anonymous client is allowed, and whether its IP has room left.
 
 pub mod api_key;
+mod batch;
+mod client;
 pub mod client_ip;
 pub mod config;
 mod credential;
+mod decide;
 mod decision;
 mod engine;
 pub mod ratelimit;
+mod reason;
 mod refusals;
 mod reload;
 mod reload_history;
+mod request;
 mod snapshot;
 mod stats;
 mod sync;
@@ -18,12 +23,16 @@ mod verification;
 #[cfg(feature = "watch")]
 mod watch;
 
+pub use batch::RoomMismatch;
+pub use client::{Client, Identity};
 #[doc(hidden)]
 pub use credential::TokenComparison;
-pub use decision::{Action, Decision, GrpcStatus, Method, Rate, Reason};
-pub use engine::{Client, Engine, Identity, Request, Resource};
+pub use decision::{Action, Decision, Message, Rate};
+pub use engine::Engine;
+pub use reason::{GrpcStatus, Method, Reason};
 pub use refusals::{Refusal, ShortText};
 pub use reload_history::{Reload, ReloadOutcome};
+pub use request::{Question, Request, Resource};
 pub use stats::Stats;
 pub use verification::Verification;
 #[cfg(feature = "watch")]

@@ -22,9 +22,10 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 
 use crate::client_ip::ClientKey;
-use crate::decision::{Action, Decision, Method, REASONS, Reason};
-use crate::engine::Resource;
+use crate::decision::{Action, Decision};
 use crate::ratelimit::{Conformance, Gcra};
+use crate::reason::{Method, REASONS, Reason};
+use crate::request::Resource;
 
 /// How many refusals are kept for each reason.
 const PER_REASON: usize = 64;

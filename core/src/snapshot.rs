@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
+use crate::client::Identity;
 use crate::client_ip::{self, ClientKey, TrustedProxies};
 use crate::config::Config;
 use crate::credential::api_key::{ApiKeys, Privileges};
 use crate::credential::{self, Credential, TokenId, TokenSet};
-use crate::decision::{Action, Method, Reason};
-use crate::engine::{Identity, Request, Resource};
+use crate::decision::Action;
 use crate::ratelimit::{Limits, RateLimiter};
+use crate::reason::{Method, Reason};
+use crate::request::{Request, Resource};
 
 pub(crate) struct Snapshot {
     pub(crate) generation: u64,

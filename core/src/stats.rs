@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::credential::api_key::VerificationStats;
-use crate::decision::{Decision, METHODS, Method, REASONS, Reason};
+use crate::decision::Decision;
+use crate::reason::{METHODS, Method, REASONS, Reason};
 use crate::reload_history::Reload;
 
 /// Threads share this many sets of counters.

@@ -10,11 +10,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::{Client, Identity};
 use crate::config::ConfigError;
 use crate::credential::api_key::{ApiKeys, Flight, Outcome, Started, Verifier};
 use crate::credential::{self, Credential};
-use crate::decision::{Action, Decision, Method, Reason};
-use crate::engine::{Client, Engine, Identity, Request, Resource};
+use crate::decision::Decision;
+use crate::engine::Engine;
+use crate::reason::{Method, Reason};
+use crate::request::{Question, Request};
 
 impl Engine {
     /// As [`Engine::authenticate`], but never [`Reason::Pending`]: a key that has to be verified is verified now, in this
@@ -28,15 +31,11 @@ impl Engine {
     pub fn check_blocking(
         &self,
         request: &Request<'_>,
-        action: Action,
-        resource: Resource<'_>,
-        rum: bool,
-        cost: u64,
+        question: &Question<'_>,
         now: Option<u64>,
     ) -> Decision {
         let identity = self.identify_waiting(request, now);
-        self.client(identity)
-            .check(action, resource, rum, cost, now)
+        self.client(identity).check(question, now)
     }
 
     /// Concludes a verification that was started: counts what it came to, and records it if the client was refused, as
@@ -56,13 +55,13 @@ impl Engine {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use tollbar::{Action, Engine, Request, Resource};
+    /// # use tollbar::{Engine, Question, Request};
     /// # fn main() -> Result<(), tollbar::config::ConfigError> {
     /// # let engine = Engine::from_yaml("apm-server.auth.secret_token: abcdefgh")?;
     /// # let request = Request::from_peer([203, 0, 113, 9].into());
     /// let verification = engine.start_verification(&request, None);
     /// if let Some(identity) = verification.wait_for(Duration::from_secs(5)) {
-    ///     let decision = engine.verified(&request, identity).check(Action::Ingest, Resource::default(), false, 1, None);
+    ///     let decision = engine.verified(&request, identity).check(&Question::default(), None);
     /// #   assert!(!decision.allowed());
     /// }
     /// # Ok(())

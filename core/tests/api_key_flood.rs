@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
-use tollbar::{Action, Engine, Reason, Request, Resource};
+use tollbar::{Action, Engine, Question, Reason, Request, Resource};
 
 struct Counting;
 
@@ -102,11 +102,25 @@ impl Flood {
         let ask = |blocking: bool| {
             let (action, resource) = (Action::Ingest, Resource::default());
             if blocking {
-                self.engine
-                    .check_blocking(&request, action, resource, false, 1, Some(now))
+                self.engine.check_blocking(
+                    &request,
+                    &Question {
+                        action,
+                        resource,
+                        ..Question::default()
+                    },
+                    Some(now),
+                )
             } else {
-                self.engine
-                    .check(&request, action, resource, false, 1, Some(now))
+                self.engine.check(
+                    &request,
+                    &Question {
+                        action,
+                        resource,
+                        ..Question::default()
+                    },
+                    Some(now),
+                )
             }
         };
         let first = ask(false).reason;

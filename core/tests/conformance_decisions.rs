@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tollbar::client_ip::parse_peer;
-use tollbar::{Action, Decision, Engine, Request, Resource};
+use tollbar::{Action, Decision, Engine, Question, Request, Resource};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +45,13 @@ fn one() -> u64 {
 }
 
 impl Step {
+    fn resource(&self) -> Resource<'_> {
+        Resource {
+            agent: self.agent.as_deref(),
+            service: self.service.as_deref(),
+        }
+    }
+
     fn take(&self, engine: &Engine) -> Decision {
         let peer: IpAddr = parse_peer(self.peer.as_deref().unwrap_or("203.0.113.9")).unwrap();
         let headers: Vec<(&[u8], &[u8])> = self
@@ -57,17 +64,24 @@ impl Step {
             peer,
             headers: &headers,
         };
-        let resource = Resource {
-            agent: self.agent.as_deref(),
-            service: self.service.as_deref(),
-        };
+        let resource = self.resource();
         let action = Action::from_name(&self.action).unwrap();
-        engine.check(&request, action, resource, self.rum, self.cost, self.now)
+        engine.check(
+            &request,
+            &Question {
+                action,
+                resource,
+                rum: self.rum,
+                cost: self.cost,
+            },
+            self.now,
+        )
     }
 }
 
-fn answer(decision: &Decision, field: &str) -> Value {
+fn answer(decision: &Decision, resource: Resource<'_>, field: &str) -> Value {
     match field {
+        "message" => json!(decision.message(resource).to_string()),
         "status" => json!(decision.http_status()),
         "grpc_status" => json!(decision.grpc_status() as i32),
         "reason" => json!(decision.reason.as_str()),
@@ -90,7 +104,7 @@ fn run(file: &str) {
         for (i, step) in case.steps.iter().enumerate() {
             let decision = step.take(&engine);
             for (field, expected) in &step.expect {
-                let got = answer(&decision, field);
+                let got = answer(&decision, step.resource(), field);
                 assert_eq!(
                     &got,
                     expected,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
-use tollbar::{Action, Engine, Request, Resource};
+use tollbar::{Action, Decision, Engine, Question, Request, Resource};
 
 struct Counting;
 
@@ -127,13 +127,25 @@ fn work(engine: &Engine, round: u32) -> u32 {
                     peer,
                     headers,
                 };
-                for action in [Action::Ingest, Action::AgentConfig, Action::Sourcemap] {
-                    allowed += u32::from(
-                        engine
-                            .check(&request, action, resource, true, 1, None)
-                            .allowed(),
-                    );
+                let asked =
+                    [Action::Ingest, Action::AgentConfig, Action::Sourcemap].map(|action| {
+                        let question = Question {
+                            action,
+                            resource,
+                            rum: true,
+                            ..Question::default()
+                        };
+                        (request, question)
+                    });
+                for (request, question) in &asked {
+                    allowed += u32::from(engine.check(request, question, None).allowed());
                 }
+                let mut decisions = [Decision::default(); 3];
+                let _ = engine.check_batch(&asked, None, &mut decisions);
+                allowed += decisions
+                    .iter()
+                    .map(|it| u32::from(it.allowed()))
+                    .sum::<u32>();
                 let client = engine.authenticate(&request);
                 allowed += u32::from(client.rum_route().allowed());
                 allowed += u32::from(client.authorize(Action::Ingest, resource).allowed());
@@ -142,6 +154,12 @@ fn work(engine: &Engine, round: u32) -> u32 {
                         .authorize(Action::Ingest, Resource::default())
                         .allowed(),
                 );
+                let batches = [(client.identity(), 1); 3];
+                let _ = engine.admit_batch(&batches, None, &mut decisions);
+                allowed += decisions
+                    .iter()
+                    .map(|it| u32::from(it.allowed()))
+                    .sum::<u32>();
                 for n in [0, 2, 1000] {
                     allowed += u32::from(client.admit(n, None).allowed());
                     allowed += u32::from(

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use tollbar::client_ip::ClientKey;
 use tollbar::ratelimit::{Limits, RateLimiter};
-use tollbar::{Action, Engine, Request, Resource};
+use tollbar::{Engine, Question, Request, Resource};
 
 struct Measuring;
 
@@ -121,6 +121,13 @@ fn p5_huge_tables_are_touched_lazily() {
         agent: Some("rum-js"),
         service: None,
     };
-    let decision = engine.check(&request, Action::Ingest, resource, false, 1, None);
+    let decision = engine.check(
+        &request,
+        &Question {
+            resource,
+            ..Question::default()
+        },
+        None,
+    );
     assert!(decision.allowed(), "{decision:?}");
 }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use tollbar::{Action, Decision, Engine, Reason, Request, Resource};
+use tollbar::{Action, Decision, Engine, Question, Reason, Request, Resource};
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9));
 
@@ -32,7 +32,15 @@ fn check(engine: &Engine, authorization: Option<&[u8]>, service: &str, rum: bool
         agent: Some("rum-js"),
         service: Some(service),
     };
-    engine.check(&request, Action::Ingest, resource, rum, 1, Some(0))
+    engine.check(
+        &request,
+        &Question {
+            resource,
+            rum,
+            ..Question::default()
+        },
+        Some(0),
+    )
 }
 
 #[test]

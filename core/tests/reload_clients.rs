@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tollbar::{Action, Engine, Reason, Request, Resource};
+use tollbar::{Action, Engine, Question, Reason, Request, Resource};
 
 fn yaml(tokens: &str, anonymous: bool) -> String {
     format!(
@@ -33,7 +33,7 @@ fn a_revoked_token_is_refused_in_the_middle_of_a_stream() {
     for decision in [
         old.admit(1, None),
         old.authorize(Action::Sourcemap, Resource::default()),
-        old.check(Action::Ingest, Resource::default(), false, 1, None),
+        old.check(&Question::default(), None),
     ] {
         assert_eq!(
             (decision.reason, decision.generation),
@@ -51,11 +51,7 @@ fn a_revoked_token_is_refused_in_the_middle_of_a_stream() {
 fn an_anonymous_client_is_refused_once_anonymous_access_ends() {
     let engine = Engine::from_yaml(&yaml("token", true)).unwrap();
     let client = engine.authenticate(&Request::from_peer([203, 0, 113, 9].into()));
-    assert!(
-        client
-            .check(Action::Ingest, Resource::default(), false, 1, None)
-            .allowed()
-    );
+    assert!(client.check(&Question::default(), None).allowed());
     engine.reload_yaml(&yaml("token", false)).unwrap();
     assert_eq!(client.admit(1, None).reason, Reason::MissingCredential);
     engine.reload_yaml(&yaml("token", true)).unwrap();

@@ -10,7 +10,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tollbar::{Action, Decision, Engine, Method, Reason, Request, Resource};
+use tollbar::{Decision, Engine, Method, Question, Reason, Request};
 
 const RELOADS: u64 = 10_000;
 const LOADERS: usize = 2;
@@ -134,14 +134,7 @@ impl Rotation {
             if in_steps {
                 engine.authenticate(&request).decision()
             } else {
-                engine.check(
-                    &request,
-                    Action::Ingest,
-                    Resource::default(),
-                    false,
-                    1,
-                    None,
-                )
+                engine.check(&request, &Question::default(), None)
             }
         });
         let valid = |generation| self.step(generation).valid[token];
@@ -168,14 +161,7 @@ impl Rotation {
         let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0b00_0000 | (i % 997) as u32));
         let request = Request::from_peer(ip);
         let (decision, ..) = self.bracketed(seen, |engine| {
-            engine.check(
-                &request,
-                Action::Ingest,
-                Resource::default(),
-                false,
-                1,
-                Some(0),
-            )
+            engine.check(&request, &Question::default(), Some(0))
         });
         assert_eq!(decision.method, Some(Method::Anonymous));
         assert!(matches!(

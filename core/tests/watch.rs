@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tollbar::{
-    Action, Engine, ReloadOutcome, Request, Resource, WatchError, WatchOptions, Watcher,
-};
+use tollbar::{Engine, Question, ReloadOutcome, Request, WatchError, WatchOptions, Watcher};
 
 const EVENTS_ONLY: WatchOptions = WatchOptions {
     debounce: Duration::from_millis(20),
@@ -64,16 +62,7 @@ fn accepts(engine: &Engine, token: &str) -> bool {
         authorization: Some(header.as_bytes()),
         ..Request::from_peer([203, 0, 113, 9].into())
     };
-    engine
-        .check(
-            &request,
-            Action::Ingest,
-            Resource::default(),
-            false,
-            1,
-            None,
-        )
-        .allowed()
+    engine.check(&request, &Question::default(), None).allowed()
 }
 
 /// Waits until it holds.

@@ -61,12 +61,9 @@ impl Client {
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
     ) -> PyResult<Decision> {
-        let action = convert::action(&action)?;
-        let resource = convert::resource(agent.as_ref(), service.as_ref())?;
-        let cost = cost.map_or(Ok(1), |cost| convert::count("cost", cost))?;
-        let now = convert::now(now)?;
-        let decision = self.core().check(action, resource, rum, cost, now);
-        Ok(Decision::about(decision, resource))
+        let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
+        let decision = self.core().check(&question, convert::now(now)?);
+        Ok(Decision::about(decision, question.resource))
     }
 
     /// Is the RUM route open? 403 `rum_disabled` while `apm-server.rum.enabled` is false.

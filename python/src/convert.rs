@@ -12,7 +12,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
-use tollbar::{Action, Resource};
+use tollbar::{Action, Question, Resource};
 
 /// An argument that has to be a `str`; what else it is, is said once its name is known. An unpaired surrogate, which no
 /// UTF-8 has, is read as the replacement character: a name that a client made up is refused like any other.
@@ -58,6 +58,22 @@ pub(crate) fn resource<'a>(
         service: service
             .map(|service| service.named("service"))
             .transpose()?,
+    })
+}
+
+/// What `check` asks, from Python's keyword arguments.
+pub(crate) fn question<'a>(
+    action: &Text<'_>,
+    agent: Option<&'a Text<'_>>,
+    service: Option<&'a Text<'_>>,
+    rum: bool,
+    cost: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Question<'a>> {
+    Ok(Question {
+        action: self::action(action)?,
+        resource: resource(agent, service)?,
+        rum,
+        cost: cost.map_or(Ok(1), |cost| count("cost", cost))?,
     })
 }
 

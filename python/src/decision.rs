@@ -5,7 +5,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
-use tollbar::{Reason, Resource, ShortText};
+use tollbar::{Message, Reason, Resource};
 
 const NANOSECONDS: f64 = 1e9;
 
@@ -14,30 +14,21 @@ const NANOSECONDS: f64 = 1e9;
 #[derive(PartialEq)]
 pub(crate) struct Decision {
     inner: tollbar::Decision,
-    /// The start of the agent or service that is not permitted; the core's decision holds no names.
-    refused: Option<ShortText>,
+    message: Message,
 }
 
 impl From<tollbar::Decision> for Decision {
     fn from(inner: tollbar::Decision) -> Self {
-        Self {
-            inner,
-            refused: None,
-        }
+        Self::about(inner, Resource::default())
     }
 }
 
 impl Decision {
     /// A decision on a resource: its message names what is not permitted.
     pub(crate) fn about(inner: tollbar::Decision, resource: Resource<'_>) -> Self {
-        let refused = match inner.reason {
-            Reason::AgentNotAllowed => resource.agent,
-            Reason::ServiceNotAllowed => resource.service,
-            _ => None,
-        };
         Self {
             inner,
-            refused: refused.map(ShortText::new),
+            message: inner.message(resource),
         }
     }
 }
@@ -84,11 +75,7 @@ impl Decision {
     /// 64 bytes, and no secret.
     #[getter]
     fn message(&self) -> String {
-        let sentence = self.inner.reason.message();
-        match &self.refused {
-            Some(name) => format!("{sentence}: {name:?}"),
-            None => sentence.to_owned(),
-        }
+        self.message.to_string()
     }
 
     /// Seconds until the refused batch would fit, exact; None if it was allowed, never fits, or was refused for another reason.

@@ -86,13 +86,11 @@ impl Engine {
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
     ) -> PyResult<Decision> {
-        let action = convert::action(&action)?;
-        let resource = convert::resource(agent.as_ref(), service.as_ref())?;
-        let cost = cost.map_or(Ok(1), |cost| convert::count("cost", cost))?;
+        let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
         let now = convert::now(now)?;
         with_request(authorization, &peer, headers, |request| {
-            let decision = self.inner.check(request, action, resource, rum, cost, now);
-            Decision::about(decision, resource)
+            let decision = self.inner.check(request, &question, now);
+            Decision::about(decision, question.resource)
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use tollbar::config::{Config, ConfigError, MAX_TOKEN_LEN, SecretToken};
 use tollbar::ratelimit::Clock;
-use tollbar::{Action, Engine, Request, Resource, TokenComparison};
+use tollbar::{Engine, Request, TokenComparison};
 
 use crate::welch::Samples;
 
@@ -191,17 +191,10 @@ impl Asked {
                     authorization: Some(header),
                     ..Request::from_peer([203, 0, 113, 9].into())
                 };
-                let resource = Resource::default();
+                let about = tollbar::Question::default();
                 for _ in 0..calls {
                     let request = black_box(&request);
-                    let _ = black_box(engine.check(
-                        request,
-                        Action::Ingest,
-                        resource,
-                        false,
-                        1,
-                        Some(0),
-                    ));
+                    let _ = black_box(engine.check(request, &about, Some(0)));
                 }
             }
             Self::Equality(tokens) => {

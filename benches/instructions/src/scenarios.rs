@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tollbar::client_ip::ClientKey;
 use tollbar::ratelimit::{Limits, RateLimiter, Verdict};
-use tollbar::{Action, Engine, Request, Resource};
+use tollbar::{Engine, Question, Request, Resource};
 
 /// Makes decisions; returns how many came out as the scenario means them to, and how many it made.
 pub(crate) type Work = Box<dyn FnMut() -> (u32, u32)>;
@@ -187,10 +187,10 @@ fn engine(decisions: u32, asking: Asking, allowed: bool) -> Option<Work> {
         };
         let decision = engine.check(
             black_box(&request),
-            Action::Ingest,
-            resource,
-            false,
-            1,
+            &Question {
+                resource,
+                ..Question::default()
+            },
             Some(NOW),
         );
         black_box(decision).allowed()

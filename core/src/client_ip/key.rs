@@ -46,6 +46,12 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
+    /// The key of `::`, the address of nobody.
+    pub(crate) const UNSPECIFIED: Self = Self {
+        bits: 0,
+        prefix: 128,
+    };
+
     /// The key of a client at `ip`, whatever its form. IPv6 is cut to `ipv6_prefix` bits, 0 to 128 (more is 128);
     /// IPv4 is always counted by the whole address.
     #[inline]
@@ -82,6 +88,13 @@ impl ClientKey {
         } else {
             IpAddr::V6(Ipv6Addr::from_bits(self.bits))
         }
+    }
+}
+
+/// The key of `::`, the unspecified address.
+impl Default for ClientKey {
+    fn default() -> Self {
+        Self::UNSPECIFIED
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use tollbar::{Action, Engine, Reason, Resource};
+use tollbar::{Action, Engine, Question, Reason, Resource};
 
 use super::stand_in::{Reply, StandIn};
 use super::{authenticated, header, request, verified};
@@ -44,7 +44,15 @@ fn a_key_may_do_what_elasticsearch_says() {
         [Action::Ingest, Action::AgentConfig, Action::Sourcemap].map(|action| {
             let resource = Resource::default();
             engine
-                .check_blocking(&request(&header), action, resource, false, 1, None)
+                .check_blocking(
+                    &request(&header),
+                    &Question {
+                        action,
+                        resource,
+                        ..Question::default()
+                    },
+                    None,
+                )
                 .reason
         })
     };

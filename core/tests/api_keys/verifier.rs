@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
 use tollbar::config::Privilege;
-use tollbar::{Action, Engine, Method, Reason, Request, Resource};
+use tollbar::{Action, Engine, Method, Question, Reason, Request, Resource};
 
 use super::{authenticated, header, request, verified};
 
@@ -81,14 +81,7 @@ fn engine(limit: u32) -> (Arc<Engine>, Arc<Directory>) {
 fn p5_check_answers_pending_and_never_asks() {
     let (engine, directory) = engine(100);
     let good = header("good", "key");
-    let decision = engine.check(
-        &request(&good),
-        Action::Ingest,
-        Resource::default(),
-        false,
-        1,
-        None,
-    );
+    let decision = engine.check(&request(&good), &Question::default(), None);
     assert_eq!(decision.reason, Reason::Pending);
     assert_eq!(
         (decision.http_status(), decision.grpc_status() as i32),
@@ -98,24 +91,10 @@ fn p5_check_answers_pending_and_never_asks() {
     assert_eq!(authenticated(&engine, &good), Reason::Pending);
     assert_eq!(directory.asked(), 0);
 
-    let decision = engine.check_blocking(
-        &request(&good),
-        Action::Ingest,
-        Resource::default(),
-        false,
-        1,
-        None,
-    );
+    let decision = engine.check_blocking(&request(&good), &Question::default(), None);
     assert!(decision.allowed());
     assert_eq!(decision.method, Some(Method::ApiKey));
-    let decision = engine.check(
-        &request(&good),
-        Action::Ingest,
-        Resource::default(),
-        false,
-        1,
-        None,
-    );
+    let decision = engine.check(&request(&good), &Question::default(), None);
     assert!(decision.allowed());
     assert_eq!(directory.asked(), 1);
 }
@@ -242,7 +221,7 @@ fn the_async_forms_tell_when_it_is_done() {
     assert_eq!(called_with, identity);
     assert_ne!(thread, std::thread::current().id());
     let client = engine.client(identity);
-    let decision = client.check(Action::Ingest, Resource::default(), false, 1, None);
+    let decision = client.check(&Question::default(), None);
     assert!(decision.allowed());
     assert_eq!(decision.method, Some(Method::ApiKey));
 
@@ -325,7 +304,14 @@ fn each_action_needs_its_privilege() {
             } else {
                 Reason::MissingPrivilege
             };
-            let check = engine.check(&request(&key), asked, Resource::default(), false, 1, None);
+            let check = engine.check(
+                &request(&key),
+                &Question {
+                    action: asked,
+                    ..Question::default()
+                },
+                None,
+            );
             for decision in [client.authorize(asked, Resource::default()), check] {
                 assert_eq!(decision.reason, reason, "{privilege:?} {asked:?}");
                 assert_eq!(decision.http_status() == 403, asked != action);
@@ -548,14 +534,7 @@ fn a_known_key_takes_a_fraction_of_a_microsecond() {
             .map(|_| {
                 let begin = std::time::Instant::now();
                 for _ in 0..calls {
-                    let decision = engine.check(
-                        &request,
-                        Action::Ingest,
-                        Resource::default(),
-                        false,
-                        1,
-                        None,
-                    );
+                    let decision = engine.check(&request, &Question::default(), None);
                     std::hint::black_box(decision.reason);
                 }
                 begin.elapsed().as_nanos() as f64 / f64::from(calls)

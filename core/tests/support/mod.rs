@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use tollbar::config::{Config, SecretToken};
-use tollbar::{Action, Decision, Engine, Request, Resource};
+use tollbar::{Decision, Engine, Question, Request};
 
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
@@ -53,10 +53,10 @@ pub fn client(n: u32) -> IpAddr {
 pub fn check(engine: &Engine, client: IpAddr, cost: u64, now: u64) -> Decision {
     engine.check(
         &Request::from_peer(client),
-        Action::Ingest,
-        Resource::default(),
-        false,
-        cost,
+        &Question {
+            cost,
+            ..Question::default()
+        },
         Some(now),
     )
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError, hash_key};
-use tollbar::{Action, Engine, Method, Reason, Request, Resource};
+use tollbar::{Action, Engine, Method, Question, Reason, Request};
 
 use crate::bytes::Bytes;
 
@@ -158,15 +158,21 @@ fn check(case: &Case, in_headers: bool, value: &[u8], now: Option<u64>) {
     assert_eq!(refused, expected.is_err());
     assert_eq!(refused, decision.www_authenticate().is_some());
 
-    let ingest = case
-        .engine
-        .check(&request, Action::Ingest, Resource::default(), false, 0, now);
+    let ingest = case.engine.check(
+        &request,
+        &Question {
+            cost: 0,
+            ..Question::default()
+        },
+        now,
+    );
     let sourcemap = case.engine.check(
         &request,
-        Action::Sourcemap,
-        Resource::default(),
-        false,
-        0,
+        &Question {
+            action: Action::Sourcemap,
+            cost: 0,
+            ..Question::default()
+        },
         now,
     );
     match expected {

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use tollbar::client_ip::{TrustedProxies, client_ip};
 use tollbar::config::Config;
-use tollbar::{Action, Decision, Engine, Method, Reason, ReloadOutcome, Request, Resource};
+use tollbar::{
+    Action, Decision, Engine, Method, Question, Reason, ReloadOutcome, Request, Resource,
+};
 
 const FIRST: &str = "
 apm-server:
@@ -91,7 +93,16 @@ fn probes(engine: &Engine) -> Vec<Decision> {
             };
             let resource = Resource { agent, service };
             for action in [Action::Ingest, Action::AgentConfig, Action::Sourcemap] {
-                decisions.push(engine.check(&request, action, resource, true, 0, Some(NOW)));
+                decisions.push(engine.check(
+                    &request,
+                    &Question {
+                        action,
+                        resource,
+                        rum: true,
+                        cost: 0,
+                    },
+                    Some(NOW),
+                ));
             }
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Outcome;
 use super::fingerprint::Fingerprint;
-use crate::decision::Reason;
+use crate::reason::Reason;
 
 type Callback = Box<dyn FnOnce(Outcome) + Send>;
 

@@ -49,7 +49,7 @@ use self::presented::Encoded;
 use self::remote::Remote;
 use crate::client_ip::ClientKey;
 use crate::config::{ApiKeyConfig, ConfigError};
-use crate::decision::Reason;
+use crate::reason::Reason;
 
 /// What a key may do, never nothing; or why that is not known: invalid, not configured, pending, unavailable.
 pub(crate) type Outcome = Result<Privileges, Reason>;

@@ -20,7 +20,7 @@ use super::verdicts::{Held, Store};
 use super::verifier::{Verifier, VerifyError};
 use super::{Outcome, Pool, Started};
 use crate::client_ip::ClientKey;
-use crate::decision::Reason;
+use crate::reason::Reason;
 
 /// How many bad verdicts are kept. What a flood pushes out is asked again, within the budget.
 const FAILURES: usize = 4096;

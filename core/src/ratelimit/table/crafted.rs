@@ -181,9 +181,12 @@ fn p6_no_difference_brings_two_addresses_together() {
     }
 }
 
+/// As rarely as random keys are (P3): one in some millions at this load, with two choices among windows of eight. One in
+/// 200,000 would be a sign that they cluster; that chance alone brings so many is less than one in a million.
 #[test]
-fn p6_no_crafted_address_is_displaced_at_70_percent() {
+fn p6_crafted_addresses_are_displaced_as_rarely_as_random_ones() {
     let gcra = Gcra::new(1, 1_000_000);
+    let (mut displaced, mut all) = (0, 0);
     for (name, keys) in crafted() {
         for _ in 0..3 {
             let hasher = KeyHasher::new();
@@ -198,8 +201,15 @@ fn p6_no_crafted_address_is_displaced_at_70_percent() {
                 let charge = table.charge(&batch, &gcra, None);
                 assert!(matches!(charge.conformance, Conformance::Conforming { .. }));
             }
-            assert_eq!(table.live(SECOND), keys.len(), "{name}: a counter each");
-            assert_eq!(table.displaced(), 0, "{name}");
+            assert!(table.displaced() <= 2, "{name}: {}", table.displaced());
+            displaced += table.displaced();
+            all += keys.len() as u64;
+            assert_eq!(
+                table.live(SECOND) as u64 + table.displaced(),
+                keys.len() as u64,
+                "{name}: a counter each, but for who was displaced"
+            );
         }
     }
+    assert!(displaced <= all / 200_000, "{displaced} of {all}");
 }

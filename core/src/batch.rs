@@ -1,0 +1,213 @@
+//! Many decisions at once, for servers that have many requests or batches of events at hand: one look at the clock and the
+//! configuration for 64 of them, and memory is asked for their counters together.
+//!
+//! # Invariants
+//!
+//! - `decisions[i]` is what a call for the i-th alone would have said, had all been asked in order at one instant.
+//! - No allocation, lock or system call.
+
+use crate::client::Identity;
+use crate::client_ip::ClientKey;
+use crate::decide::Decide;
+use crate::decision::{Action, Decision};
+use crate::engine::Engine;
+use crate::ratelimit::Verdict;
+use crate::reason::Method;
+use crate::request::{Question, Request, Resource};
+use crate::snapshot::Snapshot;
+
+/// How many are decided together: enough to keep memory busy, few enough for the stack.
+const AT_ONCE: usize = 64;
+
+/// There must be room for exactly as many decisions as there are questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "found {asked} questions and room for {room} decisions: accepted is one place for each question"
+)]
+pub struct RoomMismatch {
+    /// How many questions were asked.
+    pub asked: usize,
+    /// How many decisions there was room for.
+    pub room: usize,
+}
+
+impl Engine {
+    /// As [`Engine::check`] for many requests: `decisions[i]` answers `asked[i]`. All are charged as of one instant.
+    ///
+    /// ```
+    /// use tollbar::{Decision, Engine, Question, Request};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::from_yaml("{apm-server.auth.secret_token: abcdefgh, apm-server.rum.enabled: true}")?;
+    /// let request = Request::from_peer([203, 0, 113, 9].into());
+    /// let backend = Request { authorization: Some(b"Bearer abcdefgh"), ..request };
+    /// let mut decisions = [Decision::default(); 2];
+    /// engine.check_batch(&[(request, Question::default()), (backend, Question::default())], None, &mut decisions)?;
+    /// assert_eq!(decisions.map(|decision| decision.http_status()), [403, 202]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the slices differ in length. Nothing is charged then.
+    pub fn check_batch(
+        &self,
+        asked: &[(Request<'_>, Question<'_>)],
+        now: Option<u64>,
+        decisions: &mut [Decision],
+    ) -> Result<(), RoomMismatch> {
+        let identify =
+            |snapshot: &Snapshot, (request, question): &(Request<'_>, Question<'_>), at| {
+                (snapshot.identify(request, || at), question.cost)
+            };
+        self.decide_batch(asked, now, decisions, identify, |decide, asked, verdict| {
+            let (request, question) = asked;
+            let decide = Decide {
+                action: question.action,
+                ..decide
+            };
+            Decided {
+                decision: decide.question(question, |_, _| verdict),
+                resource: question.resource,
+                request: Some(request),
+            }
+        })
+    }
+
+    /// As [`Client::admit`](crate::Client::admit) for many clients: `decisions[i]` says whether `batches[i]`, a client and its
+    /// number of events, was admitted. All are charged as of one instant.
+    ///
+    /// # Errors
+    /// If the slices differ in length. Nothing is charged then.
+    pub fn admit_batch(
+        &self,
+        batches: &[(Identity, u64)],
+        now: Option<u64>,
+        decisions: &mut [Decision],
+    ) -> Result<(), RoomMismatch> {
+        let confirm = |snapshot: &Snapshot, &(identity, n): &(Identity, u64), _| {
+            (snapshot.confirm(identity), n)
+        };
+        self.decide_batch(
+            batches,
+            now,
+            decisions,
+            confirm,
+            |decide, &(_, n), verdict| Decided {
+                decision: decide.admission(n, |_, _| verdict),
+                resource: Resource::default(),
+                request: None,
+            },
+        )
+    }
+
+    /// Decides each of `asked`: `identify` says who it is and how many events to charge if anonymous, `decide` the rest.
+    #[inline]
+    fn decide_batch<'a, T>(
+        &self,
+        asked: &'a [T],
+        now: Option<u64>,
+        decisions: &mut [Decision],
+        identify: impl Fn(&Snapshot, &'a T, u64) -> (Identity, u64),
+        decide: impl Fn(Decide<'_>, &'a T, Verdict) -> Decided<'a>,
+    ) -> Result<(), RoomMismatch> {
+        if asked.len() != decisions.len() {
+            return Err(RoomMismatch {
+                asked: asked.len(),
+                room: decisions.len(),
+            });
+        }
+        let mut clock_read = None;
+        let now = self.timed(now, &mut clock_read);
+        for (asked, decisions) in asked.chunks(AT_ONCE).zip(decisions.chunks_mut(AT_ONCE)) {
+            let snapshot = self.snapshot.load();
+            let mut clients = Clients::default();
+            for asked in asked {
+                let (identity, n) = identify(&snapshot, asked, now);
+                clients.push(identity, n);
+            }
+            clients.charge(&snapshot, now);
+            for ((decision, asked), (identity, verdict)) in
+                decisions.iter_mut().zip(asked).zip(clients.charged())
+            {
+                let about = Decide {
+                    snapshot: &snapshot,
+                    identity,
+                    action: Action::Ingest,
+                };
+                let decided = decide(about, asked, verdict);
+                *decision = self.conclude(
+                    decided.decision,
+                    decided.resource,
+                    decided.request,
+                    clock_read,
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A decision, and what is recorded with it if it refuses.
+struct Decided<'a> {
+    decision: Decision,
+    resource: Resource<'a>,
+    request: Option<&'a Request<'a>>,
+}
+
+/// Up to [`AT_ONCE`] clients, those of them who are anonymous side by side.
+struct Clients {
+    identities: [Identity; AT_ONCE],
+    len: usize,
+    /// The anonymous ones' keys, numbers of events, and what the rate limit says.
+    keys: [ClientKey; AT_ONCE],
+    ns: [u64; AT_ONCE],
+    verdicts: [Verdict; AT_ONCE],
+    anonymous: usize,
+}
+
+impl Clients {
+    fn push(&mut self, identity: Identity, n: u64) {
+        self.identities[self.len] = identity;
+        self.len += 1;
+        if identity.method == Some(Method::Anonymous) {
+            self.keys[self.anonymous] = identity.client;
+            self.ns[self.anonymous] = n;
+            self.anonymous += 1;
+        }
+    }
+
+    fn charge(&mut self, snapshot: &Snapshot, now: u64) {
+        let n = self.anonymous;
+        let verdicts = &mut self.verdicts[..n];
+        // The three are equally long.
+        let _ = snapshot
+            .limiter
+            .charge_many(&self.keys[..n], &self.ns[..n], now, verdicts);
+    }
+
+    /// Each client, with its verdict if it is anonymous.
+    fn charged(&self) -> impl Iterator<Item = (Identity, Verdict)> {
+        let mut verdicts = self.verdicts.iter();
+        self.identities[..self.len].iter().map(move |&identity| {
+            let verdict = match identity.method {
+                Some(Method::Anonymous) => verdicts.next().copied(),
+                _ => None,
+            };
+            (identity, verdict.unwrap_or_default())
+        })
+    }
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            identities: [Identity::NOBODY; AT_ONCE],
+            len: 0,
+            keys: [ClientKey::default(); AT_ONCE],
+            ns: [0; AT_ONCE],
+            verdicts: [Verdict::default(); AT_ONCE],
+            anonymous: 0,
+        }
+    }
+}

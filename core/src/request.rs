@@ -1,0 +1,82 @@
+//! What comes in: a request, what its events are about, and what is asked about it.
+//!
+//! Invariant: all of it borrows from the server; nothing is copied on the way of a request.
+
+use std::net::IpAddr;
+
+use crate::client_ip::Headers;
+use crate::decision::Action;
+
+/// What there is to know of a request before its body is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The value of the first `Authorization` header. `None`: it is looked up among `headers`.
+    pub authorization: Option<&'a [u8]>,
+    /// The address of the socket's peer.
+    pub peer: IpAddr,
+    /// The request's headers; those that name the client's address are read if the peer is a trusted proxy.
+    pub headers: Headers<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// A request from this address, with no credential and no headers.
+    #[must_use]
+    pub fn from_peer(peer: IpAddr) -> Self {
+        Self {
+            authorization: None,
+            peer,
+            headers: &[],
+        }
+    }
+
+    #[inline]
+    pub(crate) fn authorization(&self) -> Option<&'a [u8]> {
+        self.authorization.or_else(|| {
+            self.headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(b"authorization"))
+                .map(|&(_, value)| value)
+        })
+    }
+}
+
+/// What the events are about, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resource<'a> {
+    /// The agent's name, such as `rum-js`.
+    pub agent: Option<&'a str>,
+    /// The service's name.
+    pub service: Option<&'a str>,
+}
+
+/// What is asked about a request, beside who it comes from. The default: may one event of an agent and service that are not
+/// known be ingested now?
+///
+/// ```
+/// use tollbar::{Question, Resource};
+///
+/// let shop = Resource { agent: Some("rum-js"), service: Some("shop") };
+/// let three_events = Question { resource: shop, cost: 3, ..Question::default() };
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What the client wants to do.
+    pub action: Action,
+    /// On whose behalf.
+    pub resource: Resource<'a>,
+    /// Whether the route is a RUM route, which `apm-server.rum.enabled` opens.
+    pub rum: bool,
+    /// How many events an anonymous client is charged; 0 charges nothing.
+    pub cost: u64,
+}
+
+impl Default for Question<'_> {
+    fn default() -> Self {
+        Self {
+            action: Action::Ingest,
+            resource: Resource::default(),
+            rum: false,
+            cost: 1,
+        }
+    }
+}
