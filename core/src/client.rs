@@ -134,7 +134,7 @@ impl<'e> Client<'e> {
     }
 
     /// As [`Client::admit`], but also charges a batch that will fit within `max_wait`. The caller must then sleep
-    /// [`Rate::wait_ns`] before it accepts the batch.
+    /// [`Rate::wait_ns`](crate::Rate::wait_ns) before it accepts the batch.
     pub fn reserve(&self, n: u64, max_wait: Duration, now: Option<u64>) -> Decision {
         let max_wait = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
         self.decide(Action::Ingest, Resource::default(), |decide| {
