@@ -1,6 +1,6 @@
 """`make demo`: runs the whole scenario and ends with its table. Exit code 0 only if every row is what SPEC says.
 
-python -m e2e.demo [--require-browser]
+python -m e2e.demo [--server NAME] [--require-browser]
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import time
 
 from e2e.outcome import Row, table
 from e2e.scenario import SCENES
+from e2e.server import INGESTORS, PYTHON
 
 
 def main() -> int:
     """Runs the scenes and prints the table."""
-    parser = argparse.ArgumentParser(description="Real clients against the reference ingestor.")
+    parser = argparse.ArgumentParser(description="Real clients against an intake server.")
+    parser.add_argument("--server", choices=INGESTORS, default=PYTHON.name, help="which one (default: %(default)s)")
     parser.add_argument("--require-browser", action="store_true", help="fail if Chromium's rows can't be run")
     options = parser.parse_args()
     rows: list[Row] = []
@@ -25,7 +27,7 @@ def main() -> int:
         begun = time.monotonic()
         print(f"{name} ...", end=" ", flush=True)
         try:
-            rows += scene()
+            rows += scene(INGESTORS[options.server])
         except (OSError, RuntimeError, subprocess.SubprocessError) as failure:
             broken.append(f"BROKEN: {name}: {failure}")
             print("BROKEN", end=" ")

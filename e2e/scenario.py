@@ -23,7 +23,7 @@ from e2e.clients.flood import REQUEST_COST, Sender, flood, senders
 from e2e.clients.rotation import Load, Rotation
 from e2e.gcra import Limit
 from e2e.outcome import FORBIDDEN, LIMITED, UNAUTHENTICATED, Bounds, Expected, Outcome, Row
-from e2e.server import Server
+from e2e.server import Ingestor, Server
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "the-demo-token"
@@ -98,10 +98,10 @@ PROGRAMS = [
 ]
 
 
-def agents() -> list[Row]:
+def agents(ingestor: Ingestor) -> list[Row]:
     """The Python agent and an OpenTelemetry SDK, with the token, an API key, wrong ones and none."""
     anonymous = [program.service for program in PROGRAMS if program.service.endswith("-none")]
-    with Server(configuration(tokens=[TOKEN], services=anonymous, keys=[KEY])) as server:
+    with Server(ingestor, configuration(tokens=[TOKEN], services=anonymous, keys=[KEY])) as server:
         told = [_run(program.name, server.url, program.service, *program.options) for program in PROGRAMS]
     rows = []
     for program, outcome in zip(PROGRAMS, told, strict=True):
@@ -110,7 +110,7 @@ def agents() -> list[Row]:
     return rows
 
 
-def pages() -> list[Row]:
+def pages(ingestor: Ingestor) -> list[Row]:
     """The RUM agent in Chromium: from services that are allowed, and from one that is not."""
     clients = {
         "rum-v3": "rum-js v3, allowed service",
@@ -120,7 +120,7 @@ def pages() -> list[Row]:
     if reason := browser.missing():
         return [Row.skip(client, reason) for client in clients.values()]
     opened = [browser.Page(service, 2 if service == "rum-v2" else 3, 4, central_config=True) for service in clients]
-    with Server(configuration(tokens=[TOKEN], services=["rum-v3", "rum-v2"])) as server:
+    with Server(ingestor, configuration(tokens=[TOKEN], services=["rum-v3", "rum-v2"])) as server:
         visits = browser.visit(server.url, opened)
     rows = []
     for (service, client), visit in zip(clients.items(), visits, strict=True):
@@ -134,11 +134,11 @@ def pages() -> list[Row]:
     return rows
 
 
-def throttling() -> list[Row]:
+def throttling(ingestor: Ingestor) -> list[Row]:
     """A flood in two waves from 200 addresses behind a trusted proxy; beside it, clients that send much with a token or none."""
     crowd = senders(FLOOD_ADDRESSES - 20, 20, NARROW)
     config = configuration(tokens=[TOKEN], agents=["python", "rum-js"], services=["flood", "apm-busy", "rum-busy"], limit=NARROW)
-    with Server(config) as server, ThreadPoolExecutor() as pool:
+    with Server(ingestor, config) as server, ThreadPoolExecutor() as pool:
         unlimited = pool.submit(_run, "python_agent", server.url, "apm-beside", *WITH_TOKEN)
         flood(server.url, "flood", crowd, FLOOD_REQUESTS, FLOOD_EVENTS)
         busy = [_busy_agent(server), _busy_page(server)]
@@ -191,13 +191,13 @@ def _cut_off(elapsed: float) -> Bounds:
     return Bounds((NARROW.burst - REQUEST_COST) // 10 * 10, NARROW.most(elapsed) - REQUEST_COST)
 
 
-def crowding() -> list[Row]:
+def crowding(ingestor: Ingestor) -> list[Row]:
     """More addresses than counters: the total stays within SPEC P1, and newcomers get no fresh burst (P4)."""
     residents, strangers = (group := senders(FLOOD_ADDRESSES, 0, None))[:COUNTERS], group[COUNTERS:]
     requests = NARROW.burst // (REQUEST_COST + FLOOD_EVENTS)
     services = ["residents", "strangers"]
     config = configuration(tokens=[TOKEN], services=services, limit=NARROW, ip_limit=COUNTERS)
-    with Server(config) as server:
+    with Server(ingestor, config) as server:
         begun = time.monotonic()
         flood(server.url, "residents", residents, requests, FLOOD_EVENTS)
         flood(server.url, "strangers", strangers, 4, FLOOD_EVENTS)
@@ -226,11 +226,11 @@ def crowding() -> list[Row]:
     ]
 
 
-def rotation() -> list[Row]:
+def rotation(ingestor: Ingestor) -> list[Row]:
     """The token is rotated under load, once by SIGHUP and once by the file alone; a file with a mistake comes in between."""
     tokens = old, new, neither = "token-of-last-year", "token-of-this-year", "token-of-nobody"
     names = dict(zip(tokens, ("old", "new", "neither"), strict=True))
-    with Server(configuration(tokens=[old])) as server:
+    with Server(ingestor, configuration(tokens=[old])) as server:
         with Load(server.url, {token: f"rotation-{name}" for token, name in names.items()}) as load:
             time.sleep(0.5)
             steps = Rotation(load, server.config_file, lambda valid: configuration(tokens=valid), frozenset({old}))
@@ -248,7 +248,7 @@ def rotation() -> list[Row]:
     return rows
 
 
-SCENES: dict[str, Callable[[], list[Row]]] = {
+SCENES: dict[str, Callable[[Ingestor], list[Row]]] = {
     "agents with and without credentials": agents,
     "pages in Chromium": pages,
     "a flood behind a trusted proxy": throttling,

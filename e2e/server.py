@@ -1,4 +1,4 @@
-"""The reference ingestor as a process of its own, started as its users start it, with a configuration and an output of its own.
+"""An intake server as a process of its own, started as its users start it, with a configuration and an output of its own.
 
 Invariant: when the `with` block ends the process is gone, it was asked to stop with SIGTERM, and `exit_code` and `complaints`
 say how that went. `written` is complete only then, or once every client has been answered.
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -25,10 +26,24 @@ START_PATIENCE = 20.0
 STOP_PATIENCE = 20.0
 
 
-class Server:
-    """`python -m tollbar.intake` on a free port of 127.0.0.1."""
+@dataclass(frozen=True)
+class Ingestor:
+    """An intake server that gates with Tollbar. All take the same options and write the same output."""
 
-    def __init__(self, config: str) -> None:
+    name: str
+    command: tuple[str, ...]
+
+
+PYTHON = Ingestor("python", (sys.executable, "-m", "tollbar.intake"))
+"""The reference ingestor."""
+INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON]}
+
+
+class Server:
+    """An ingestor on a free port of 127.0.0.1."""
+
+    def __init__(self, ingestor: Ingestor, config: str) -> None:
+        self._command = ingestor.command
         self._folder = tempfile.TemporaryDirectory(prefix="tollbar-e2e-")
         self.config_file = Path(self._folder.name, "tollbar.yml")
         self.config_file.write_text(config)
@@ -49,7 +64,7 @@ class Server:
             str(self._output),
         ]
         with self._log.open("wb") as log:
-            command = [sys.executable, "-m", "tollbar.intake", *options]
+            command = [*self._command, *options]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._await_start()

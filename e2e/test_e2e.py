@@ -14,11 +14,13 @@ from e2e.clients.rotation import Answer, Change, permitted
 from e2e.gcra import Limit, Observer
 from e2e.outcome import Bounds, Expected, Outcome, Row, table
 from e2e.scenario import SCENES
+from e2e.server import INGESTORS
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_every_client_is_treated_as_spec_says(scene: str) -> None:
-    rows = SCENES[scene]()
+@pytest.mark.parametrize("ingestor", INGESTORS)
+def test_every_client_is_treated_as_spec_says(ingestor: str, scene: str) -> None:
+    rows = SCENES[scene](INGESTORS[ingestor])
     print(table(rows))
     assert rows
     assert not [f"{row.client}: {problem}" for row in rows for problem in row.problems]
