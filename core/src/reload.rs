@@ -153,7 +153,7 @@ impl Engine {
         Ok(Some(self.put_in_force(origin, api_keys, current)))
     }
 
-    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
+    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect, no authentication.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         self.origin().warnings.clone()
