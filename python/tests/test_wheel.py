@@ -387,7 +387,7 @@ def test_deprecated_keys_warn() -> None:
 
 def test_no_authentication_warns_and_says_what_to_set() -> None:
     (warning,) = Engine.from_str("apm-server.auth.secret_token: ~\n").warnings
-    assert warning.startswith("configuration:1:1: apm-server.auth.secret_token: no authentication is configured: everyb")
+    assert warning.startswith("configuration:1:1: apm-server.auth.secret_token: no authentication is configured: ")
     (warning,) = Engine.from_str("apm-server.auth.anonymous.enabled: true\n").warnings
     assert "apm-server.auth.anonymous.enabled: has no effect, as no authentication is configured" in warning
     assert "set `apm-server.auth.secret_token`" in warning

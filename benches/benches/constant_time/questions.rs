@@ -15,6 +15,9 @@ const LEN: usize = 43;
 const LIST: usize = 16;
 /// Calls before each sample, not timed: what they touch is in the cache then, whatever making the sample has touched.
 const WARM_UP_CALLS: u32 = 32;
+/// The same where tokens were configured just before. That compares each new one with those before it, by the same code: the branch
+/// predictor has to forget how long they were.
+const WARM_UP_CALLS_AFTER_CONFIGURING: u32 = 256;
 
 /// Twice a first-level cache.
 const SETTLING_BYTES: usize = 128 << 10;
@@ -168,14 +171,21 @@ impl Asked {
         }
     }
 
-    fn become_that_of(&mut self, tokens: &[Vec<u8>]) {
+    /// Takes the tokens of a class; returns how many calls ought to come before those that are timed.
+    fn become_that_of(&mut self, class: usize, configured: &Configured) -> u32 {
+        let tokens = &configured.tokens[class];
         match self {
+            Self::Comparison(place) => {
+                place.become_either(configured.comparisons.each_ref(), class == 1);
+                return WARM_UP_CALLS;
+            }
             Self::Check(engine) => {
                 engine.reload(config(tokens)).unwrap_or_else(give_up);
             }
-            Self::Comparison(before) => *before = TokenComparison::new(&secret(tokens)),
             Self::Equality(before) => *before = tokens.iter().map(|token| roomy(token)).collect(),
         }
+        configured.settle();
+        WARM_UP_CALLS_AFTER_CONFIGURING
     }
 
     /// Nanoseconds for all calls of a sample. `header` is `Bearer ` and the token.
@@ -211,13 +221,29 @@ impl Asked {
     }
 }
 
-/// Reads other memory, so that the caches hold the same whatever was configured: to copy a longer token touches more of them.
-fn settle(elsewhere: &[u8]) {
-    let sum = elsewhere
-        .iter()
-        .step_by(64)
-        .fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
-    black_box(sum);
+/// What both classes have configured.
+struct Configured {
+    tokens: [Vec<Vec<u8>>; 2],
+    comparisons: [TokenComparison; 2],
+    elsewhere: Vec<u8>,
+}
+
+impl Configured {
+    fn new(tokens: [Vec<Vec<u8>>; 2]) -> Self {
+        Self {
+            comparisons: tokens
+                .each_ref()
+                .map(|tokens| TokenComparison::new(&secret(tokens))),
+            elsewhere: vec![1; SETTLING_BYTES],
+            tokens,
+        }
+    }
+
+    /// Reads other memory, so that the caches hold the same whatever was configured: to copy a longer token touches more of them.
+    fn settle(&self) {
+        let lines = self.elsewhere.iter().step_by(64);
+        black_box(lines.fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));
+    }
 }
 
 const PREFIX: &[u8] = b"Bearer ";
@@ -270,7 +296,7 @@ pub fn ask(target: Target, question: Question, samples: usize) -> Samples {
         }
     };
     let mut own = Asked::new(target, &tokens[0]);
-    let elsewhere = vec![1_u8; SETTLING_BYTES];
+    let configured = Configured::new(tokens);
 
     let mut header = [PREFIX, &[0; LEN]].concat();
     let mut measured = Samples::default();
@@ -279,8 +305,8 @@ pub fn ask(target: Target, question: Question, samples: usize) -> Samples {
     for i in 0..samples + warm_up {
         let class = usize::from(random.next() >> 63 == 1);
         // Both are made, and read, so that doing so leaves the same traces.
-        let presented =
-            [0, 1].map(|class| question.presented(class, &tokens[class], &fixed, &mut random));
+        let presented = [0, 1]
+            .map(|class| question.presented(class, &configured.tokens[class], &fixed, &mut random));
         let mask = black_box((class as u8).wrapping_neg());
         for (byte, (a, b)) in header[PREFIX.len()..]
             .iter_mut()
@@ -288,12 +314,14 @@ pub fn ask(target: Target, question: Question, samples: usize) -> Samples {
         {
             *byte = a ^ (mask & (a ^ b));
         }
-        let asked = shared.as_ref().unwrap_or_else(|| {
-            own.become_that_of(&tokens[class]);
-            settle(&elsewhere);
-            &own
-        });
-        asked.time(&clock, WARM_UP_CALLS, &header);
+        let (asked, warm_up_calls) = match &shared {
+            Some(shared) => (shared, WARM_UP_CALLS),
+            None => {
+                let warm_up_calls = own.become_that_of(class, &configured);
+                (&own, warm_up_calls)
+            }
+        };
+        asked.time(&clock, warm_up_calls, &header);
         // All stores are done, and nothing of the timed part has begun.
         fence(Ordering::SeqCst);
         let ns = asked.time(&clock, target.calls(), &header);
