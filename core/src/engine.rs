@@ -184,6 +184,17 @@ impl Engine {
         Arc::clone(&self.snapshot.load().rum_cors)
     }
 
+    /// Takes the tokens of one of two comparisons with as many, in a way that tells nothing of which, for the measurements in `benches`.
+    /// Not part of the interface.
+    #[cfg(feature = "measuring")]
+    #[doc(hidden)]
+    pub fn measure_with_either(&self, options: [&crate::TokenComparison; 2], second: bool) {
+        let _one_at_a_time = self.origin();
+        let tokens = crate::TokenComparison::either(options, second);
+        let next = self.snapshot.load().with_tokens(tokens);
+        self.snapshot.store(next.into());
+    }
+
     /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
     /// if it was read.
     #[inline]

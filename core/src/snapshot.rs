@@ -64,6 +64,15 @@ impl Snapshot {
         self.with(limiter, api_keys)
     }
 
+    /// The same configuration with other tokens. Not while a handover of counters is under way.
+    #[cfg(feature = "measuring")]
+    pub(crate) fn with_tokens(&self, tokens: TokenSet) -> Self {
+        Self {
+            tokens: tokens.into(),
+            ..self.with_api_keys(Arc::clone(&self.api_keys))
+        }
+    }
+
     /// The same configuration, after the handover of its counters, which is completed here.
     pub(crate) fn after_handover(&self) -> Self {
         self.with(self.limiter.complete_handover(), Arc::clone(&self.api_keys))

@@ -15,12 +15,6 @@ const LEN: usize = 43;
 const LIST: usize = 16;
 /// Calls before each sample, not timed: what they touch is in the cache then, whatever making the sample has touched.
 const WARM_UP_CALLS: u32 = 32;
-/// The same where tokens were configured just before. That compares each new one with those before it, by the same code: the branch
-/// predictor has to forget how long they were.
-const WARM_UP_CALLS_AFTER_CONFIGURING: u32 = 256;
-
-/// Twice a first-level cache.
-const SETTLING_BYTES: usize = 128 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -146,8 +140,8 @@ impl Question {
         token
     }
 
-    /// Whether the classes differ in what is configured. Then it is configured anew for each sample, in memory of the same size: a place
-    /// of its own for each class might be faster or slower by chance.
+    /// Whether the classes differ in what is configured. Then each sample has its class's put into the same place: a place of its
+    /// own for each class might be faster or slower by chance.
     fn needs_its_own_target(self) -> bool {
         matches!(self, Self::ShortOrLong | Self::EqualOrLong)
     }
@@ -171,21 +165,17 @@ impl Asked {
         }
     }
 
-    /// Takes the tokens of a class; returns how many calls ought to come before those that are timed.
-    fn become_that_of(&mut self, class: usize, configured: &Configured) -> u32 {
-        let tokens = &configured.tokens[class];
+    /// Takes the tokens of a class.
+    fn become_that_of(&mut self, class: usize, configured: &Configured) {
+        let (both, second) = (configured.comparisons.each_ref(), class == 1);
         match self {
-            Self::Comparison(place) => {
-                place.become_either(configured.comparisons.each_ref(), class == 1);
-                return WARM_UP_CALLS;
+            Self::Comparison(place) => place.become_either(both, second),
+            Self::Check(engine) => engine.measure_with_either(both, second),
+            Self::Equality(before) => {
+                let tokens = configured.tokens[class].iter();
+                *before = tokens.map(|token| roomy(token)).collect();
             }
-            Self::Check(engine) => {
-                engine.reload(config(tokens)).unwrap_or_else(give_up);
-            }
-            Self::Equality(before) => *before = tokens.iter().map(|token| roomy(token)).collect(),
         }
-        configured.settle();
-        WARM_UP_CALLS_AFTER_CONFIGURING
     }
 
     /// Nanoseconds for all calls of a sample. `header` is `Bearer ` and the token.
@@ -225,7 +215,6 @@ impl Asked {
 struct Configured {
     tokens: [Vec<Vec<u8>>; 2],
     comparisons: [TokenComparison; 2],
-    elsewhere: Vec<u8>,
 }
 
 impl Configured {
@@ -234,15 +223,8 @@ impl Configured {
             comparisons: tokens
                 .each_ref()
                 .map(|tokens| TokenComparison::new(&secret(tokens))),
-            elsewhere: vec![1; SETTLING_BYTES],
             tokens,
         }
-    }
-
-    /// Reads other memory, so that the caches hold the same whatever was configured: to copy a longer token touches more of them.
-    fn settle(&self) {
-        let lines = self.elsewhere.iter().step_by(64);
-        black_box(lines.fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));
     }
 }
 
@@ -314,14 +296,11 @@ pub fn ask(target: Target, question: Question, samples: usize) -> Samples {
         {
             *byte = a ^ (mask & (a ^ b));
         }
-        let (asked, warm_up_calls) = match &shared {
-            Some(shared) => (shared, WARM_UP_CALLS),
-            None => {
-                let warm_up_calls = own.become_that_of(class, &configured);
-                (&own, warm_up_calls)
-            }
-        };
-        asked.time(&clock, warm_up_calls, &header);
+        let asked = shared.as_ref().unwrap_or_else(|| {
+            own.become_that_of(class, &configured);
+            &own
+        });
+        asked.time(&clock, WARM_UP_CALLS, &header);
         // All stores are done, and nothing of the timed part has begun.
         fence(Ordering::SeqCst);
         let ns = asked.time(&clock, target.calls(), &header);

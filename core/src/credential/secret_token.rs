@@ -165,6 +165,20 @@ impl TokenComparison {
         self.0.find(presented).is_some()
     }
 
+    /// The tokens of one of two with as many, and nothing in how they are made tells of which.
+    #[cfg(feature = "measuring")]
+    pub(crate) fn either(options: [&Self; 2], second: bool) -> TokenSet {
+        let blanks: Vec<SecretToken> = options[0]
+            .0
+            .tokens
+            .iter()
+            .map(|_| SecretToken::new(*b"-"))
+            .collect();
+        let mut tokens = Self::new(&blanks);
+        tokens.become_either(options, second);
+        tokens.0
+    }
+
     /// Becomes a copy of one of two with as many tokens, in the place where it is, and so that nothing tells of which: both are read,
     /// and all is written.
     pub fn become_either(&mut self, options: [&Self; 2], second: bool) {
