@@ -31,9 +31,11 @@ test: lint test-rust test-loom test-instructions test-python test-e2e ## Passes 
 lint: .venv/.wheel ## Formatters and linters, all of them strict.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cd fuzz && cargo fmt --check && cargo clippy --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
+	$(PYTHON) scripts/constant_time_report.py --check
 	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
 
 .PHONY: test-rust
@@ -72,6 +74,11 @@ test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser ## Real agents ag
 bench: setup ## Benches against peers; writes target/bench/report.json.
 	cargo bench --package tollbar-benches --locked -- --noplot
 	$(PYTHON) scripts/bench_report.py
+
+.PHONY: constant-time
+constant-time: setup ## Measures whether time tells anything about tokens; writes docs/constant-time.md.
+	cargo bench --package tollbar-benches --bench constant_time --locked
+	$(PYTHON) scripts/constant_time_report.py
 
 .PHONY: simulate
 simulate: setup ## Simulates hostile traffic; writes docs/simulation.md and its plots.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the build needs is there: Rust, Python with venv, a C compiler, Node.js, curl and valgrind. Installs what is Debian's
+# Makes sure that what the build needs is there: Rust, Python with venv, a C and a C++ compiler, Node.js, curl and valgrind. Installs what is Debian's
 # (as root); what is not, or can't be installed, is named with what to do.
 set -euo pipefail
 
@@ -8,6 +8,7 @@ need() { # command, Debian package
     command -v "$1" >/dev/null 2>&1 || missing+=("$2")
 }
 need cc gcc
+need c++ g++
 need python3 python3
 need npm npm
 need curl curl

@@ -20,6 +20,7 @@ pub fn run(args: &CheckConfig) -> Result<ExitCode, Error> {
         true => from_stdin(),
         false => Config::load(&args.file),
     };
+    let result = result.and_then(|loaded| loaded.check_certificates().map(|()| loaded));
     let strict = args.strict
         && result
             .as_ref()

@@ -10,7 +10,7 @@ use crate::client::Identity;
 use crate::client_ip::ClientKey;
 use crate::decide::Decide;
 use crate::decision::{Action, Decision};
-use crate::engine::Engine;
+use crate::engine::{Engine, Presented};
 use crate::ratelimit::Verdict;
 use crate::reason::Method;
 use crate::request::{Question, Request, Resource};
@@ -69,7 +69,7 @@ impl Engine {
             Decided {
                 decision: decide.question(question, |_, _| verdict),
                 resource: question.resource,
-                request: Some(request),
+                presented: Presented::Now(request),
             }
         })
     }
@@ -93,10 +93,10 @@ impl Engine {
             now,
             decisions,
             confirm,
-            |decide, &(_, n), verdict| Decided {
-                decision: decide.admission(n, |_, _| verdict),
+            |decide, (identity, n), verdict| Decided {
+                decision: decide.admission(*n, |_, _| verdict),
                 resource: Resource::default(),
-                request: None,
+                presented: Presented::Before(identity),
             },
         )
     }
@@ -139,7 +139,7 @@ impl Engine {
                 *decision = self.conclude(
                     decided.decision,
                     decided.resource,
-                    decided.request,
+                    decided.presented,
                     clock_read,
                 );
             }
@@ -152,7 +152,7 @@ impl Engine {
 struct Decided<'a> {
     decision: Decision,
     resource: Resource<'a>,
-    request: Option<&'a Request<'a>>,
+    presented: Presented<'a>,
 }
 
 /// Up to [`AT_ONCE`] clients, those of them who are anonymous side by side.

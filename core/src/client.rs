@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use crate::client_ip::ClientKey;
-use crate::credential::TokenId;
 use crate::credential::api_key::Privileges;
+use crate::credential::{self, KeyId, TokenId};
 use crate::decide::Decide;
 use crate::decision::{Action, Decision};
-use crate::engine::Engine;
+use crate::engine::{Engine, Presented};
 use crate::reason::{Method, Reason};
-use crate::request::{Question, Resource};
+use crate::request::{Question, Request, Resource};
 
 /// The outcome of authentication: a plain value to keep, and to make a [`Client`] of again ([`Engine::client`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,23 @@ pub struct Identity {
     pub client: ClientKey,
     /// The configuration's number under which it was identified.
     pub generation: u64,
-    /// Which secret token it was.
-    pub(crate) token: Option<TokenId>,
+    /// By what it was identified.
+    pub(crate) proof: Proof,
 }
+
+/// By what a client was identified, as far as later decisions and records have a use for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nothing that matters later.
+    Nothing,
+    /// This secret token, which a reload may take away.
+    Token(TokenId),
+    /// The API key of this id.
+    ApiKey(KeyId),
+}
+
+// Identities are copied on the way of each decision.
+const _: () = assert!(size_of::<Proof>() <= 24);
 
 impl Identity {
     /// Nobody was identified, and nobody asked.
@@ -39,8 +53,20 @@ impl Identity {
         privileges: Privileges::NONE,
         client: ClientKey::UNSPECIFIED,
         generation: 0,
-        token: None,
+        proof: Proof::Nothing,
     };
+
+    /// The same, with the id of the API key that the request presents: for the records of what is decided about it later.
+    pub(crate) fn with_key_id(self, request: &Request<'_>) -> Self {
+        if self.method != Some(Method::ApiKey) {
+            return self;
+        }
+        let id = credential::claimed_key_id(request.authorization());
+        Self {
+            proof: id.map_or(self.proof, |id| Proof::ApiKey(KeyId::new(&id))),
+            ..self
+        }
+    }
 
     pub(crate) fn identified(self, method: Method, privileges: Privileges) -> Self {
         Self {
@@ -107,7 +133,7 @@ impl<'e> Client<'e> {
             snapshot.limiter.charge(client, cost, now)
         });
         self.engine
-            .conclude(decision, question.resource, None, clock_read)
+            .conclude(decision, question.resource, self.asked_about(), clock_read)
     }
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
@@ -158,6 +184,11 @@ impl<'e> Client<'e> {
             identity: snapshot.confirm(self.identity),
             action,
         };
-        self.engine.conclude(ask(&decide), resource, None, None)
+        self.engine
+            .conclude(ask(&decide), resource, self.asked_about(), None)
+    }
+
+    fn asked_about(&self) -> Presented<'_> {
+        Presented::Before(&self.identity)
     }
 }

@@ -8,11 +8,11 @@
 //! - Each decision is made under one snapshot of the configuration.
 //! - No allocation, lock or system call on the way of a request.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-use crate::client::{Client, Identity};
+use crate::client::{Client, Identity, Proof};
 use crate::config::ConfigError;
 use crate::credential;
 use crate::credential::api_key::{ApiKeys, Pool};
@@ -20,10 +20,11 @@ use crate::decide::Decide;
 use crate::decision::Decision;
 use crate::ratelimit::{Clock, RateLimiter};
 use crate::reason::Reason;
-use crate::refusals::{Refusal, Refusals};
+use crate::refusals::{Refusal, Refusals, ShortText};
 use crate::reload::Origin;
 use crate::reload_history::ReloadHistory;
 use crate::request::{Question, Request, Resource};
+use crate::rum_cors::RumCors;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
 
@@ -102,7 +103,12 @@ impl Engine {
             let now = self.timed(now, &mut clock_read);
             snapshot.limiter.charge(client, cost, now)
         });
-        self.conclude(decision, question.resource, Some(request), clock_read)
+        self.conclude(
+            decision,
+            question.resource,
+            Presented::Now(request),
+            clock_read,
+        )
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
@@ -119,8 +125,9 @@ impl Engine {
 
     /// Concludes an authentication.
     pub(crate) fn identified(&self, request: &Request<'_>, identity: Identity) -> Client<'_> {
-        let client = self.client(identity);
-        let _ = self.conclude(client.decision(), Resource::default(), Some(request), None);
+        let client = self.client(identity.with_key_id(request));
+        let presented = Presented::Now(request);
+        let _ = self.conclude(client.decision(), Resource::default(), presented, None);
         client
     }
 
@@ -171,6 +178,23 @@ impl Engine {
         }
     }
 
+    /// The cross-origin rules of the RUM routes that are in force, for servers that talk to browsers.
+    #[must_use]
+    pub fn rum_cors(&self) -> Arc<RumCors> {
+        Arc::clone(&self.snapshot.load().rum_cors)
+    }
+
+    /// Takes the tokens of one of two comparisons with as many, in a way that tells nothing of which, for the measurements in `benches`.
+    /// Not part of the interface.
+    #[cfg(feature = "measuring")]
+    #[doc(hidden)]
+    pub fn measure_with_either(&self, options: [&crate::TokenComparison; 2], second: bool) {
+        let _one_at_a_time = self.origin();
+        let tokens = crate::TokenComparison::either(options, second);
+        let next = self.snapshot.load().with_tokens(tokens);
+        self.snapshot.store(next.into());
+    }
+
     /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
     /// if it was read.
     #[inline]
@@ -178,7 +202,7 @@ impl Engine {
         &self,
         decision: Decision,
         resource: Resource<'_>,
-        request: Option<&Request<'_>>,
+        presented: Presented<'_>,
         clock_read: Option<u64>,
     ) -> Decision {
         // Pending is no refusal: the same request is asked about again.
@@ -186,7 +210,7 @@ impl Engine {
             self.refusals.record(
                 &decision,
                 resource,
-                || credential::claimed_key_id(request?.authorization()),
+                || presented.key_id(),
                 clock_read.unwrap_or_else(|| self.clock.now()),
             );
         }
@@ -204,5 +228,27 @@ impl Engine {
     #[inline]
     pub(crate) fn now(&self, now: Option<u64>) -> u64 {
         now.unwrap_or_else(|| self.clock.now())
+    }
+}
+
+/// Where the credential is that a decision is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Presented<'a> {
+    /// In the request.
+    Now(&'a Request<'a>),
+    /// In one that was identified before.
+    Before(&'a Identity),
+}
+
+impl Presented<'_> {
+    /// The id of the API key, for the record of a refusal.
+    fn key_id(self) -> Option<ShortText> {
+        match self {
+            Self::Now(request) => credential::claimed_key_id(request.authorization()),
+            Self::Before(identity) => match &identity.proof {
+                Proof::ApiKey(id) => Some(id.text()),
+                Proof::Token(_) | Proof::Nothing => None,
+            },
+        }
     }
 }

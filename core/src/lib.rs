@@ -16,6 +16,7 @@ mod refusals;
 mod reload;
 mod reload_history;
 mod request;
+mod rum_cors;
 mod snapshot;
 mod stats;
 mod sync;
@@ -33,6 +34,7 @@ pub use reason::{GrpcStatus, Method, Reason};
 pub use refusals::{Refusal, ShortText};
 pub use reload_history::{Reload, ReloadOutcome};
 pub use request::{Question, Request, Resource};
+pub use rum_cors::RumCors;
 pub use stats::Stats;
 pub use verification::Verification;
 #[cfg(feature = "watch")]

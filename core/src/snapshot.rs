@@ -4,15 +4,16 @@
 
 use std::sync::Arc;
 
-use crate::client::Identity;
+use crate::client::{Identity, Proof};
 use crate::client_ip::{self, ClientKey, TrustedProxies};
 use crate::config::Config;
 use crate::credential::api_key::{ApiKeys, Privileges};
-use crate::credential::{self, Credential, TokenId, TokenSet};
+use crate::credential::{self, Credential, TokenSet};
 use crate::decision::Action;
 use crate::ratelimit::{Limits, RateLimiter};
 use crate::reason::{Method, Reason};
 use crate::request::{Request, Resource};
+use crate::rum_cors::RumCors;
 
 pub(crate) struct Snapshot {
     pub(crate) generation: u64,
@@ -26,6 +27,7 @@ pub(crate) struct Snapshot {
     allow_service: AllowList,
     trusted_proxies: TrustedProxies,
     ipv6_prefix: u8,
+    pub(crate) rum_cors: Arc<RumCors>,
 }
 
 impl Snapshot {
@@ -52,6 +54,7 @@ impl Snapshot {
             allow_service: AllowList::new(&config.anonymous.allow_service),
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
             ipv6_prefix: config.ipv6_prefix,
+            rum_cors: RumCors::new(config).into(),
         }
     }
 
@@ -59,6 +62,15 @@ impl Snapshot {
     pub(crate) fn with_api_keys(&self, api_keys: Arc<ApiKeys>) -> Self {
         let limiter = self.limiter.reconfigured(self.limiter.limits());
         self.with(limiter, api_keys)
+    }
+
+    /// The same configuration with other tokens. Not while a handover of counters is under way.
+    #[cfg(feature = "measuring")]
+    pub(crate) fn with_tokens(&self, tokens: TokenSet) -> Self {
+        Self {
+            tokens: tokens.into(),
+            ..self.with_api_keys(Arc::clone(&self.api_keys))
+        }
     }
 
     /// The same configuration, after the handover of its counters, which is completed here.
@@ -74,6 +86,7 @@ impl Snapshot {
             allow_agent: self.allow_agent.clone(),
             allow_service: self.allow_service.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
+            rum_cors: Arc::clone(&self.rum_cors),
             ..*self
         }
     }
@@ -97,11 +110,11 @@ impl Snapshot {
             privileges: Privileges::NONE,
             client: ClientKey::new(ip, self.ipv6_prefix),
             generation: self.generation,
-            token: None,
+            proof: Proof::Nothing,
         };
         match self.authenticate(request.authorization(), now) {
-            Ok((method, privileges, token)) => Identity {
-                token,
+            Ok((method, privileges, proof)) => Identity {
+                proof,
                 ..anonymous.identified(method, privileges)
             },
             Err(reason) => anonymous.refused(reason),
@@ -113,22 +126,22 @@ impl Snapshot {
         &self,
         authorization: Option<&[u8]>,
         now: impl FnOnce() -> u64,
-    ) -> Result<(Method, Privileges, Option<TokenId>), Reason> {
+    ) -> Result<(Method, Privileges, Proof), Reason> {
         if !self.auth_configured {
-            return Ok((Method::None, Privileges::ALL, None));
+            return Ok((Method::None, Privileges::ALL, Proof::Nothing));
         }
         match credential::parse(authorization) {
             Credential::None if self.anonymous_enabled => {
-                Ok((Method::Anonymous, Privileges::NONE, None))
+                Ok((Method::Anonymous, Privileges::NONE, Proof::Nothing))
             }
             Credential::None => Err(Reason::MissingCredential),
             Credential::Bearer(token) => match self.tokens.find(token) {
-                Some(token) => Ok((Method::SecretToken, Privileges::ALL, Some(token))),
+                Some(token) => Ok((Method::SecretToken, Privileges::ALL, Proof::Token(token))),
                 None => Err(Reason::InvalidToken),
             },
             Credential::ApiKey(key) => {
                 let privileges = self.api_keys.lookup(key, now)?;
-                Ok((Method::ApiKey, privileges, None))
+                Ok((Method::ApiKey, privileges, Proof::Nothing))
             }
             Credential::Unknown => Err(Reason::UnknownScheme),
         }
@@ -157,8 +170,10 @@ impl Snapshot {
             Method::Anonymous if self.anonymous_enabled => None,
             // What a client presented while nothing was asked for was never looked at.
             Method::Anonymous | Method::None => Some(Reason::MissingCredential),
-            Method::SecretToken if identity.token.is_some_and(|id| self.tokens.has(id)) => None,
-            Method::SecretToken => Some(Reason::InvalidToken),
+            Method::SecretToken => match identity.proof {
+                Proof::Token(id) if self.tokens.has(id) => None,
+                _ => Some(Reason::InvalidToken),
+            },
             // A verdict on an API key holds for a while by its nature.
             Method::ApiKey if self.api_keys.enabled() => None,
             Method::ApiKey => Some(Reason::ApiKeyNotConfigured),

@@ -34,7 +34,7 @@ impl Engine {
         question: &Question<'_>,
         now: Option<u64>,
     ) -> Decision {
-        let identity = self.identify_waiting(request, now);
+        let identity = self.identify_waiting(request, now).with_key_id(request);
         self.client(identity).check(question, now)
     }
 

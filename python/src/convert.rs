@@ -139,6 +139,14 @@ pub(crate) fn authorization<'a>(
         .transpose()
 }
 
+/// `origin`: `str`, `bytes`, or `None`, which is no origin.
+pub(crate) fn origin<'a>(value: Option<&'a Bound<'_, PyAny>>) -> PyResult<Cow<'a, [u8]>> {
+    match value {
+        Some(value) => header_bytes(value, || "origin".to_owned()),
+        None => Ok(Cow::Borrowed(b"")),
+    }
+}
+
 /// A header's name and value, borrowed from Python where that is possible.
 type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 

@@ -226,7 +226,19 @@ impl Engine {
         stats::to_dict(py, &stats)
     }
 
-    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
+    /// Whether pages of this origin may send to the RUM routes (`apm-server.rum.allow_origins`): the value of the header `Origin`, or
+    /// `None` where there is none.
+    fn allows_origin(&self, origin: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        Ok(self.inner.rum_cors().allows(&convert::origin(origin)?))
+    }
+
+    /// The headers that pages may send to the RUM routes besides those that RUM agents do (`apm-server.rum.allow_headers`).
+    #[getter]
+    fn allow_headers(&self) -> Vec<String> {
+        self.inner.rum_cors().allow_headers().to_vec()
+    }
+
+    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect, no authentication.
     #[getter]
     fn warnings(&self) -> Vec<String> {
         let warnings = self.inner.warnings();

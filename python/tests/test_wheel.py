@@ -385,6 +385,26 @@ def test_deprecated_keys_warn() -> None:
     assert Engine.from_str(CONFIG).warnings == []
 
 
+def test_no_authentication_warns_and_says_what_to_set() -> None:
+    (warning,) = Engine.from_str("apm-server.auth.secret_token: ~\n").warnings
+    assert warning.startswith("configuration:1:1: apm-server.auth.secret_token: no authentication is configured: ")
+    (warning,) = Engine.from_str("apm-server.auth.anonymous.enabled: true\n").warnings
+    assert "apm-server.auth.anonymous.enabled: has no effect, as no authentication is configured" in warning
+    assert "set `apm-server.auth.secret_token`" in warning
+
+
+def test_origins_of_pages() -> None:
+    engine = Engine.from_str(CONFIG + 'apm-server.rum.allow_origins: "https://*.shop.example, null"\n')
+    for origin in ("https://a.shop.example", b"https://a.shop.example", "null"):
+        assert engine.allows_origin(origin)
+    for other in ("https://shop.example", b"\xff", "", None):
+        assert not engine.allows_origin(other)
+    assert engine.allow_headers == []
+    assert Engine.from_str(CONFIG).allows_origin(None)
+    with pytest.raises(TypeError, match="origin: found a int; accepted are str and bytes"):
+        engine.allows_origin(1)  # type: ignore[arg-type]
+
+
 def test_reprs_hold_no_secret(engine: Engine) -> None:
     client = engine.authenticate(f"Bearer {TOKEN}", peer=PEER)
     assert TOKEN not in repr(engine) + repr(client) + repr(client.decision)

@@ -1,7 +1,8 @@
 """The ASGI application: which path is answered by what.
 
 The order of checks on a request is SPEC's, and is kept in `gate.enter`: authentication (401), one event's charge if the
-client is anonymous (429), is the RUM route open (403); only then is the body read.
+client is anonymous (429), is the RUM route open (403); only then is the body read. Before all that, pages of
+origins that are not allowed are turned away from the RUM routes (`cors.py`).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def create_app(engine: Engine, output: Output, open_bodies: OpenBodies | None = 
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Cors, paths=frozenset([*RUM_STREAMS, RUM_CONFIG]))],
+        middleware=[Middleware(Cors, engine=engine, paths=frozenset([*RUM_STREAMS, RUM_CONFIG]))],
         exception_handlers={
             HTTPException: _http_error,  # type: ignore[dict-item]
             ClientGoneError: _client_gone,
