@@ -25,7 +25,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint test-rust test-loom test-instructions test-python test-e2e ## Passes every test of every language.
+test: lint site test-rust test-loom test-instructions test-python test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: .venv/.wheel ## Formatters and linters, all of them strict.
@@ -84,6 +84,10 @@ constant-time: setup ## Measures whether time tells anything about tokens; write
 simulate: setup ## Simulates hostile traffic; writes docs/simulation.md and its plots.
 	cargo run --release --locked --package tollbar-benches --bin simulate
 
+.PHONY: site
+site: .venv/.site-requirements ## Builds the documentation's site into target/site; fails at a broken link.
+	NO_MKDOCS_2_WARNING=1 .venv/site/bin/mkdocs build --quiet
+
 .PHONY: clean
 clean: ## Removes what was built and installed here.
 	rm -rf target .venv e2e/rum/node_modules
@@ -101,6 +105,11 @@ browser:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r python/requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r e2e/requirements.txt
+	@touch $@
+
+.venv/.site-requirements: docs/requirements.txt .venv/.requirements
+	$(PYTHON) -m venv .venv/site
+	.venv/site/bin/python -m pip install --quiet --require-hashes -r docs/requirements.txt
 	@touch $@
 
 .venv/.wheel: .venv/.requirements $(WHEEL_SOURCES)

@@ -1,5 +1,9 @@
 #!/usr/bin/env bash
+<<<<<<< HEAD
 # Makes sure that what the build needs is there: Rust, Python with venv, a C and a C++ compiler, Node.js, curl and valgrind. Installs what is Debian's
+=======
+# Makes sure that what the build needs is there: Rust, Python with venv, a C compiler, Node.js, curl, valgrind and nginx. Installs what is Debian's
+>>>>>>> docs
 # (as root); what is not, or can't be installed, is named with what to do.
 set -euo pipefail
 
@@ -13,6 +17,7 @@ need python3 python3
 need npm npm
 need curl curl
 need valgrind valgrind
+need nginx nginx-light # checks the guide's configuration for it
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
