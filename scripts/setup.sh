@@ -1,9 +1,5 @@
 #!/usr/bin/env bash
-<<<<<<< HEAD
-# Makes sure that what the build needs is there: Rust, Python with venv, a C and a C++ compiler, Node.js, curl and valgrind. Installs what is Debian's
-=======
-# Makes sure that what the build needs is there: Rust, Python with venv, a C compiler, Node.js, curl, valgrind and nginx. Installs what is Debian's
->>>>>>> docs
+# Makes sure that what the build needs is there: compilers for Rust, C and C++, Python with venv, Node.js, curl, valgrind, nginx. Installs what is Debian's
 # (as root); what is not, or can't be installed, is named with what to do.
 set -euo pipefail
 
