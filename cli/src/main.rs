@@ -1,4 +1,4 @@
-//! `tollbar`: checks a configuration before it is put into force, and makes secret tokens and API keys.
+//! `tollbar`: checks a configuration before it is put into force, makes secret tokens and API keys, and replays logs.
 //!
 //! Invariants: what the commands are asked for goes to standard output, everything else to standard error. No secret is ever printed
 //! but those that `keygen` has just made.
@@ -6,6 +6,7 @@
 mod check;
 mod keygen;
 mod reference;
+mod replay;
 
 use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
@@ -32,6 +33,13 @@ enum Command {
     CheckConfig(CheckConfig),
     /// Makes a secret token (the default) or an API key from random numbers
     Keygen(keygen::Keygen),
+    /// Feeds an access log through the rate limit at the log's own times, and shows what would have been refused
+    ///
+    /// Every request is taken as an anonymous one of an allowed agent and service. It is charged one event, then its events in batches
+    /// of ten, and is cut off at the first batch that does not fit, as intake servers do.
+    ///
+    /// Exit codes: 0 the log was replayed; 2 the configuration is not valid; 3 the log can't be read.
+    Replay(replay::Replay),
     /// Prints the completions of a shell: source them in its start-up file
     Completions {
         /// The shell
@@ -71,6 +79,14 @@ enum Error {
     Json(#[from] serde_json::Error),
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    #[error("{}: {}", .0.display(), .1)]
+    File(PathBuf, io::Error),
+    #[error("there is nothing to replay: {0}")]
+    NothingToReplay(String),
+    #[error("cannot draw: {0}")]
+    Plot(String),
+    #[error("cannot write the report: {0}")]
+    Template(#[from] minijinja::Error),
     #[error("cannot make the API key: {0}")]
     ApiKey(#[from] tollbar::api_key::KeygenError),
 }
@@ -91,6 +107,7 @@ fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::CheckConfig(args) => return check::run(&args),
         Command::Keygen(args) => keygen::run(&args)?,
+        Command::Replay(args) => return replay::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollbar", &mut script);
