@@ -111,7 +111,8 @@ impl<'e> Client<'e> {
             snapshot.limiter.charge(client, cost, now)
         });
         self.engine
-            .conclude(decision, question.resource, NO_REQUEST, clock_read)
+            .conclude(&decision, || (question.resource, NO_REQUEST), clock_read);
+        decision
     }
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
@@ -162,7 +163,9 @@ impl<'e> Client<'e> {
             identity: snapshot.confirm(self.identity),
             action,
         };
+        let decision = ask(&decide);
         self.engine
-            .conclude(ask(&decide), resource, NO_REQUEST, None)
+            .conclude(&decision, || (resource, NO_REQUEST), None);
+        decision
     }
 }

@@ -114,7 +114,8 @@ impl Engine {
             let now = self.timed(now, &mut clock_read);
             snapshot.limiter.charge(client, cost, now)
         });
-        self.conclude(decision, question.resource, Some(request), clock_read)
+        self.conclude(&decision, || (question.resource, Some(request)), clock_read);
+        decision
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
@@ -139,7 +140,11 @@ impl Engine {
     /// Concludes an authentication.
     pub(crate) fn identified(&self, request: &impl Incoming, identity: Identity) -> Client<'_> {
         let client = self.client(identity);
-        let _ = self.conclude(client.decision(), Resource::default(), Some(request), None);
+        self.conclude(
+            &client.decision(),
+            || (Resource::default(), Some(request)),
+            None,
+        );
         client
     }
 
@@ -190,26 +195,37 @@ impl Engine {
         }
     }
 
-    /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
-    /// if it was read.
-    #[inline]
-    pub(crate) fn conclude(
+    /// Counts a decision, and records it if it refuses. `about` is asked only then. `clock_read`: what the engine's clock showed
+    /// just now, if it was read.
+    #[inline(always)]
+    pub(crate) fn conclude<'a, I: Incoming>(
         &self,
-        decision: Decision,
-        resource: Resource<'_>,
-        request: Option<&impl Incoming>,
+        decision: &Decision,
+        about: impl FnOnce() -> (Resource<'a>, Option<I>),
         clock_read: Option<u64>,
-    ) -> Decision {
+    ) {
         // Pending is no refusal: the same request is asked about again.
         if !matches!(decision.reason, Reason::Allowed | Reason::Pending) {
-            self.refusals.record(
-                &decision,
-                resource,
-                || credential::claimed_key_id(request?.authorization()),
-                clock_read.unwrap_or_else(|| self.clock.now()),
-            );
+            let (resource, request) = about();
+            self.record(decision, &resource, request.as_ref(), clock_read);
         }
-        self.counters.count(decision)
+        self.counters.count(decision);
+    }
+
+    #[inline(never)]
+    fn record(
+        &self,
+        decision: &Decision,
+        resource: &Resource<'_>,
+        request: Option<&impl Incoming>,
+        clock_read: Option<u64>,
+    ) {
+        self.refusals.record(
+            decision,
+            *resource,
+            || credential::claimed_key_id(request?.authorization()),
+            clock_read.unwrap_or_else(|| self.clock.now()),
+        );
     }
 
     /// The time, and a note of it if the engine's clock was read.

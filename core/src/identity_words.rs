@@ -10,8 +10,8 @@ use crate::credential::TokenId;
 use crate::credential::api_key::Privileges;
 use crate::reason::{METHODS, REASONS, Reason};
 
-/// The method's byte if there is none.
-const NO_METHOD: u8 = u8::MAX;
+/// The method's byte if there is none. Zeros are nobody, then: let in, but not identified.
+const NO_METHOD: u8 = 0;
 
 impl Identity {
     /// This identity as words: codes, the client's bits (high, low), the generation, the token's number.
@@ -19,7 +19,9 @@ impl Identity {
     #[inline]
     #[must_use]
     pub fn to_words(self) -> [u64; 5] {
-        let method = self.method.map_or(NO_METHOD, |method| method.index() as u8);
+        let method = self
+            .method
+            .map_or(NO_METHOD, |method| method.index() as u8 + 1);
         let codes = [
             self.reason.index() as u8,
             method,
@@ -49,7 +51,7 @@ impl Identity {
         let reason = *REASONS.get(usize::from(reason))?;
         let method = match method {
             NO_METHOD => None,
-            index => Some(*METHODS.get(usize::from(index))?),
+            number => Some(*METHODS.get(usize::from(number) - 1)?),
         };
         // Identified if and only if let in.
         let consistent = method.is_some() == (reason == Reason::Allowed);

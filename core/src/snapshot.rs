@@ -8,7 +8,7 @@ use crate::client::Identity;
 use crate::client_ip::{self, ClientKey, TrustedProxies};
 use crate::config::Config;
 use crate::credential::api_key::{ApiKeys, Privileges};
-use crate::credential::{self, Credential, TokenId, TokenSet};
+use crate::credential::{self, Credential, TokenSet};
 use crate::decision::Action;
 use crate::ratelimit::{Limits, RateLimiter};
 use crate::reason::{Method, Reason};
@@ -92,7 +92,7 @@ impl Snapshot {
     pub(crate) fn identify(&self, request: &impl Incoming, now: impl FnOnce() -> u64) -> Identity {
         let ip =
             client_ip::client_ip_among(request.peer(), || request.headers(), &self.trusted_proxies);
-        let anonymous = Identity {
+        let nobody = Identity {
             method: None,
             reason: Reason::Allowed,
             privileges: Privileges::NONE,
@@ -100,38 +100,37 @@ impl Snapshot {
             generation: self.generation,
             token: None,
         };
-        match self.authenticate(request.authorization(), now) {
-            Ok((method, privileges, token)) => Identity {
-                token,
-                ..anonymous.identified(method, privileges)
-            },
-            Err(reason) => anonymous.refused(reason),
-        }
+        self.authenticate(nobody, request.authorization(), now)
     }
 
     /// A credential that is present and wrong never falls back to anonymous.
+    #[inline]
     fn authenticate(
         &self,
+        nobody: Identity,
         authorization: Option<&[u8]>,
         now: impl FnOnce() -> u64,
-    ) -> Result<(Method, Privileges, Option<TokenId>), Reason> {
+    ) -> Identity {
         if !self.auth_configured {
-            return Ok((Method::None, Privileges::ALL, None));
+            return nobody.identified(Method::None, Privileges::ALL);
         }
         match credential::parse(authorization) {
             Credential::None if self.anonymous_enabled => {
-                Ok((Method::Anonymous, Privileges::NONE, None))
+                nobody.identified(Method::Anonymous, Privileges::NONE)
             }
-            Credential::None => Err(Reason::MissingCredential),
+            Credential::None => nobody.refused(Reason::MissingCredential),
             Credential::Bearer(token) => match self.tokens.find(token) {
-                Some(token) => Ok((Method::SecretToken, Privileges::ALL, Some(token))),
-                None => Err(Reason::InvalidToken),
+                Some(token) => Identity {
+                    token: Some(token),
+                    ..nobody.identified(Method::SecretToken, Privileges::ALL)
+                },
+                None => nobody.refused(Reason::InvalidToken),
             },
-            Credential::ApiKey(key) => {
-                let privileges = self.api_keys.lookup(key, now)?;
-                Ok((Method::ApiKey, privileges, None))
-            }
-            Credential::Unknown => Err(Reason::UnknownScheme),
+            Credential::ApiKey(key) => match self.api_keys.lookup(key, now) {
+                Ok(privileges) => nobody.identified(Method::ApiKey, privileges),
+                Err(reason) => nobody.refused(reason),
+            },
+            Credential::Unknown => nobody.refused(Reason::UnknownScheme),
         }
     }
 

@@ -79,7 +79,11 @@ pub unsafe extern "C" fn tollbar_client_decision(
     decision: *mut tollbar_decision,
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
-    unsafe { decide(decision, || Ok(self::client(engine, client)?.decision())) }
+    unsafe {
+        decide(decision, |places| {
+            places.answer(&self::client(engine, client)?.decision())
+        })
+    }
 }
 
 /// The rest of what tollbar_check() does, for a client that was identified already: the charge, the route, authorization.
@@ -93,10 +97,10 @@ pub unsafe extern "C" fn tollbar_client_check(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
             let question = self::question(question)?;
-            Ok(client.check(&question, boundary::optional(now_ns)?.copied()))
+            places.answer(&client.check(&question.checked(), boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -109,7 +113,11 @@ pub unsafe extern "C" fn tollbar_client_rum_route(
     decision: *mut tollbar_decision,
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
-    unsafe { decide(decision, || Ok(self::client(engine, client)?.rum_route())) }
+    unsafe {
+        decide(decision, |places| {
+            places.answer(&self::client(engine, client)?.rum_route())
+        })
+    }
 }
 
 /// Whether the client may do this on behalf of this agent and service, each NULL if it is not known. Charges nothing.
@@ -124,10 +132,10 @@ pub unsafe extern "C" fn tollbar_client_authorize(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
             let resource = request::resource(agent, service)?;
-            Ok(client.authorize(request::action(action)?, resource))
+            places.answer(&client.authorize(request::action(action)?, resource))
         })
     }
 }
@@ -144,9 +152,9 @@ pub unsafe extern "C" fn tollbar_client_admit(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
-            Ok(client.admit(n, boundary::optional(now_ns)?.copied()))
+            places.answer(&client.admit(n, boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -164,10 +172,10 @@ pub unsafe extern "C" fn tollbar_client_reserve(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
             let max_wait = Duration::from_nanos(max_wait_ns);
-            Ok(client.reserve(n, max_wait, boundary::optional(now_ns)?.copied()))
+            places.answer(&client.reserve(n, max_wait, boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -199,7 +207,7 @@ pub unsafe extern "C" fn tollbar_admit_batch(
                 // The check has let it pass, so the default is never taken.
                 let batch = |i| (identity(from + i).unwrap_or(Identity::NOBODY), ns[from + i]);
                 core.admit_each(len, batch, now, |i, decision| {
-                    places.decided(from + i, &decision)
+                    places.decided(from + i, decision)
                 });
             }))
         })

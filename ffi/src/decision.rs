@@ -216,50 +216,65 @@ pub struct tollbar_decision {
 unsafe impl Versioned for tollbar_decision {}
 
 impl tollbar_decision {
+    /// Writes a decision, field by field: what is put together elsewhere first has to be waited for when it is copied.
+    ///
+    /// # Safety
+    /// `place` is writable.
     #[inline]
-    pub(crate) fn new(decision: &Decision, size: usize) -> Self {
-        let never = |ns: Option<u64>| ns.unwrap_or(TOLLBAR_NEVER);
-        let rate = decision.rate.unwrap_or(Rate {
-            retry_after_ns: Some(0),
-            ..Rate::default()
-        });
-        Self {
-            size,
-            allowed: decision.allowed().into(),
-            reason: reason_number(decision.reason),
-            method: method_number(decision.method),
-            action: action_number(decision.action),
-            http_status: decision.http_status(),
-            grpc_status: decision.grpc_status() as u8,
-            client_prefix: decision.client.prefix(),
-            client: decision.client.bits().to_be_bytes(),
-            status: tollbar_status::TOLLBAR_STATUS_OK as u32,
-            retry_after_s: decision
-                .retry_after_seconds()
-                .map_or(0, |seconds| seconds.try_into().unwrap_or(u32::MAX)),
-            retry_after_ns: never(rate.retry_after_ns),
-            wait_ns: rate.wait_ns,
-            generation: decision.generation,
-            tat_ns: rate.tat,
-            now_ns: rate.now,
-            event_limit: rate.limits.event_limit,
-            burst_multiplier: rate.limits.burst_multiplier,
+    unsafe fn write(place: *mut Self, decision: &Decision, size: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*place).size = size;
+            (*place).allowed = decision.allowed().into();
+            (*place).reason = reason_number(decision.reason);
+            (*place).method = method_number(decision.method);
+            (*place).action = action_number(decision.action);
+            (*place).http_status = decision.http_status();
+            (*place).grpc_status = decision.grpc_status() as u8;
+            (*place).client_prefix = decision.client.prefix();
+            (*place).client = decision.client.bits().to_be_bytes();
+            (*place).status = tollbar_status::TOLLBAR_STATUS_OK as u32;
+            (*place).generation = decision.generation;
+            match &decision.rate {
+                None => {
+                    (*place).retry_after_s = 0;
+                    (*place).retry_after_ns = 0;
+                    (*place).wait_ns = 0;
+                    (*place).tat_ns = 0;
+                    (*place).now_ns = 0;
+                    (*place).event_limit = 0;
+                    (*place).burst_multiplier = 0;
+                }
+                Some(rate) => {
+                    let seconds = decision.retry_after_seconds().unwrap_or(0);
+                    (*place).retry_after_s = seconds.try_into().unwrap_or(u32::MAX);
+                    (*place).retry_after_ns = rate.retry_after_ns.unwrap_or(TOLLBAR_NEVER);
+                    (*place).wait_ns = rate.wait_ns;
+                    (*place).tat_ns = rate.tat;
+                    (*place).now_ns = rate.now;
+                    (*place).event_limit = rate.limits.event_limit;
+                    (*place).burst_multiplier = rate.limits.burst_multiplier;
+                }
+            }
         }
     }
 
-    /// The decision where none was made.
+    /// Writes that no decision was made.
+    ///
+    /// # Safety
+    /// `place` is writable.
     #[cold]
-    fn refused(refused: Refused, size: usize) -> Self {
+    unsafe fn refuse(place: *mut Self, refused: &Refused, size: usize) {
         let default = Decision::default();
-        let reason = reason(refused.reason as u8);
         let decision = Decision {
-            reason: reason.unwrap_or(default.reason),
+            reason: reason(refused.reason as u8).unwrap_or(default.reason),
             ..default
         };
-        Self {
-            reason: refused.reason as u8,
-            status: refused.status as u32,
-            ..Self::new(&decision, size)
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::write(place, &decision, size);
+            (*place).reason = refused.reason as u8;
+            (*place).status = refused.status as u32;
         }
     }
 
@@ -311,15 +326,28 @@ pub(crate) struct Places(Outputs<tollbar_decision>);
 impl Places {
     #[inline]
     pub(crate) fn decided(&self, i: usize, decision: &Decision) {
-        self.0
-            .set(i, tollbar_decision::new(decision, self.0.size()));
+        let size = self.0.size();
+        // SAFETY: the place is writable.
+        self.0.with(i, |place| unsafe {
+            tollbar_decision::write(place, decision, size)
+        });
+    }
+
+    /// Writes the only decision.
+    #[inline]
+    pub(crate) fn answer(&self, decision: &Decision) -> Result<(), Refused> {
+        self.decided(0, decision);
+        Ok(())
     }
 
     /// Writes that no decision was made.
     #[cold]
-    fn refused(&self, i: usize, refused: Refused) {
-        self.0
-            .set(i, tollbar_decision::refused(refused, self.0.size()));
+    fn refused(&self, i: usize, refused: &Refused) {
+        let size = self.0.size();
+        // SAFETY: the place is writable.
+        self.0.with(i, |place| unsafe {
+            tollbar_decision::refuse(place, refused, size)
+        });
     }
 
     /// Refuses those that `check` refuses, and has the others decided in runs: `decide` gets the first and the number of each. What
@@ -337,7 +365,7 @@ impl Places {
                 if status == tollbar_status::TOLLBAR_STATUS_OK {
                     status = refused.status;
                 }
-                self.refused(i, refused);
+                self.refused(i, &refused);
                 if from < i {
                     decide(self, from, i - from);
                 }
@@ -351,35 +379,24 @@ impl Places {
     }
 }
 
-/// Asks, and writes the decision, whatever comes of it.
+/// Has `ask` write the decision, or writes why none was made.
 ///
 /// # Safety
 /// If it is neither NULL nor misaligned, `place` has room for a decision of the size that it says.
 #[inline]
 pub(crate) unsafe fn decide(
     place: *mut tollbar_decision,
-    ask: impl FnOnce() -> Result<Decision, Refused>,
+    ask: impl FnOnce(&Places) -> Result<(), Refused>,
 ) -> tollbar_status {
-    let status = boundary::status(|| {
+    let asked = boundary::guarded(Err(tollbar_status::TOLLBAR_STATUS_PANIC.into()), || {
         // SAFETY: the caller's promise.
-        let places = Places(unsafe { Outputs::new(place, 1) }?);
-        match ask() {
-            Ok(decision) => {
-                places.decided(0, &decision);
-                Ok(())
-            }
-            Err(refused) => {
-                let status = refused.status;
-                places.refused(0, refused);
-                Err(status)
-            }
-        }
+        ask(&Places(unsafe { Outputs::new(place, 1) }?))
     });
-    if status == tollbar_status::TOLLBAR_STATUS_PANIC {
+    match asked {
+        Ok(()) => tollbar_status::TOLLBAR_STATUS_OK,
         // SAFETY: the caller's promise.
-        unsafe { refuse_all(place, 1, status) };
+        Err(refused) => unsafe { refuse_all(place, 1, refused) },
     }
-    status
 }
 
 /// As [`decide`] for `len` decisions. `ask` writes them, or returns why none was made.
@@ -396,27 +413,26 @@ pub(crate) unsafe fn decide_batch(
         // SAFETY: the caller's promise.
         ask(&Places(unsafe { Outputs::new(first, len) }?))
     });
-    asked.unwrap_or_else(|status| {
+    match asked {
+        Ok(status) => status,
         // SAFETY: the caller's promise.
-        unsafe { refuse_all(first, len, status) };
-        status
-    })
+        Err(status) => unsafe { refuse_all(first, len, status.into()) },
+    }
 }
 
-/// Writes that no decision was made, as far as there is room.
+/// Writes that no decision was made, as far as there is room. Returns why.
 ///
 /// # Safety
 /// As [`Outputs::new`].
 #[cold]
-unsafe fn refuse_all(first: *mut tollbar_decision, len: usize, status: tollbar_status) {
-    let _ = boundary::status(|| {
+unsafe fn refuse_all(first: *mut tollbar_decision, len: usize, refused: Refused) -> tollbar_status {
+    boundary::guarded((), || {
         // SAFETY: the caller's promise.
-        let places = Places(unsafe { Outputs::new(first, len) }?);
-        for i in 0..len {
-            places.refused(i, status.into());
+        if let Ok(places) = unsafe { Outputs::new(first, len) }.map(Places) {
+            (0..len).for_each(|i| places.refused(i, &refused));
         }
-        Ok(())
     });
+    refused.status
 }
 
 /// The stable name of a reason: "allowed", "invalid_token", "rate_limited"; "undecided" if it is none. Static text, never NULL.
@@ -595,7 +611,12 @@ mod tests {
                 ..tollbar::Question::default()
             };
             let decision = engine.check(&request, &question, Some(7));
-            let c = tollbar_decision::new(&decision, size_of::<tollbar_decision>());
+            let mut c = std::mem::MaybeUninit::<tollbar_decision>::uninit();
+            // SAFETY: written, then read.
+            let c = unsafe {
+                tollbar_decision::write(c.as_mut_ptr(), &decision, size_of::<tollbar_decision>());
+                c.assume_init()
+            };
             assert_eq!(c.get(), Some(decision));
         }
     }

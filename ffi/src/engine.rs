@@ -11,7 +11,7 @@ use crate::client::tollbar_client;
 use crate::config::{self, tollbar_config};
 use crate::decision::{decide, decide_batch, tollbar_decision};
 use crate::error::{Failure, Report, tollbar_error};
-use crate::request::{Borrowed, checked_question, question, tollbar_question, tollbar_request};
+use crate::request::{Borrowed, default_question, question, tollbar_question, tollbar_request};
 use crate::sized::Inputs;
 use crate::status::tollbar_status;
 use crate::text::tollbar_str;
@@ -134,14 +134,14 @@ pub unsafe extern "C" fn tollbar_check(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let core = core(engine)?;
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
-            let decision = core.check_incoming(&request, &question, now);
+            let decision = core.check_incoming(&request, &question.checked(), now);
             request.well_formed()?;
-            Ok(decision)
+            places.answer(&decision)
         })
     }
 }
@@ -170,13 +170,18 @@ pub unsafe extern "C" fn tollbar_check_batch(
             } else {
                 Some(Inputs::new(questions, len)?)
             };
-            let question = |i| questions.as_ref().and_then(|all| all.get(i));
+            let question = |i| match &questions {
+                Some(questions) => questions.at(i),
+                None => default_question(),
+            };
             let now = boundary::optional(now_ns)?.copied();
             let check = |i| {
-                let request = requests.get(i);
-                let request = request.ok_or(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT)?;
-                Borrowed::of(request)?.check_headers()?;
-                question(i).map_or(Ok(()), |question| question.get().map(drop))
+                let request = requests.at(i);
+                request.check()?;
+                if request.headers_len != 0 {
+                    Borrowed::checked(request).check_headers()?;
+                }
+                question(i).check()
             };
             Ok(places.in_runs(check, |places, from, len| {
                 core.check_each(
@@ -184,10 +189,10 @@ pub unsafe extern "C" fn tollbar_check_batch(
                     |i| {
                         // The check let it pass.
                         let request = Borrowed::checked(requests.at(from + i));
-                        (request, checked_question(question(from + i)))
+                        (request, question(from + i).checked())
                     },
                     now,
-                    |i, decision| places.decided(from + i, &decision),
+                    |i, decision| places.decided(from + i, decision),
                 );
             }))
         })
@@ -247,13 +252,14 @@ pub unsafe extern "C" fn tollbar_check_blocking(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let core = core(engine)?;
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
-            let decide = |request: &Request<'_>| core.check_blocking(request, &question, now);
-            Ok(request.with_request(decide)?)
+            let decide =
+                |request: &Request<'_>| core.check_blocking(request, &question.checked(), now);
+            places.answer(&request.with_request(decide)?)
         })
     }
 }

@@ -79,7 +79,6 @@ unsafe fn only_zeros_beyond<T>(pointer: *const T, size: usize) -> Checked<()> {
 pub(crate) struct Inputs<T> {
     first: *const T,
     stride: usize,
-    len: usize,
 }
 
 impl<T: Versioned> Inputs<T> {
@@ -100,14 +99,7 @@ impl<T: Versioned> Inputs<T> {
                 unsafe { only_zeros_beyond(first.byte_add(i * stride), stride) }?;
             }
         }
-        Ok(Self { first, stride, len })
-    }
-
-    /// The i-th of them.
-    #[inline]
-    pub(crate) fn get(&self, i: usize) -> Option<&T> {
-        // SAFETY: there are more than `i`.
-        (i < self.len).then(|| unsafe { self.at(i) })
+        Ok(Self { first, stride })
     }
 
     /// The i-th of them.
@@ -167,22 +159,36 @@ impl<T: Versioned> Outputs<T> {
         self.len
     }
 
-    /// Writes the i-th; beyond what is known here, zeros. Does nothing if there is no such room.
+    /// Has the i-th written by `write`, and beyond what is known here zeros. Does nothing if there is no such room.
+    ///
+    /// The place is writable and may hold anything: `write` must not read it.
     #[inline]
-    pub(crate) fn set(&self, i: usize, value: T) {
+    pub(crate) fn with(&self, i: usize, write: impl FnOnce(*mut T)) {
         if i >= self.len {
             return;
         }
         // SAFETY: within what the caller of `new` promised, and aligned.
-        unsafe {
-            let place = self.first.byte_add(i * self.stride);
-            place.write(value);
-            if self.stride != size_of::<T>() {
-                place
-                    .cast::<u8>()
-                    .add(size_of::<T>())
-                    .write_bytes(0, self.stride - size_of::<T>());
-            }
+        let place = unsafe { self.first.byte_add(i * self.stride) };
+        write(place);
+        if self.stride != size_of::<T>() {
+            // SAFETY: as above; the caller's struct is that large.
+            unsafe { zero_beyond(place, self.stride) };
         }
     }
+
+    /// Writes the i-th; see [`Outputs::with`].
+    #[inline]
+    pub(crate) fn set(&self, i: usize, value: T) {
+        // SAFETY: the place is writable.
+        self.with(i, |place| unsafe { place.write(value) });
+    }
+}
+
+/// # Safety
+/// `place` points to `size` writable bytes, at least as many as a `T` has.
+#[cold]
+unsafe fn zero_beyond<T>(place: *mut T, size: usize) {
+    let known = size_of::<T>();
+    // SAFETY: the caller's promise.
+    unsafe { place.cast::<u8>().add(known).write_bytes(0, size - known) };
 }

@@ -20,6 +20,35 @@ pub struct tollbar_str {
 }
 
 impl tollbar_str {
+    pub(crate) const NONE: Self = Self {
+        data: std::ptr::null(),
+        len: 0,
+    };
+
+    /// The bytes of a text that passed [`tollbar_str::bytes`] before.
+    ///
+    /// # Safety
+    /// As there; and it let it pass.
+    #[inline]
+    pub(crate) unsafe fn checked_bytes<'a>(self) -> Option<&'a [u8]> {
+        let present = !self.data.is_null();
+        // SAFETY: the caller's promise.
+        present.then(|| unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) })
+    }
+
+    /// The text of one that passed [`tollbar_str::utf8`] before.
+    ///
+    /// # Safety
+    /// As there; and it let it pass.
+    #[inline]
+    pub(crate) unsafe fn checked_utf8<'a>(self) -> Option<&'a str> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let bytes = self.checked_bytes()?;
+            Some(std::str::from_utf8_unchecked(bytes))
+        }
+    }
+
     /// The bytes; `None` if there are none.
     ///
     /// # Safety
