@@ -103,28 +103,11 @@ pub(crate) const REASONS: [(Reason, tollbar_reason); 15] = [
     (Reason::Pending, TOLLBAR_REASON_PENDING),
 ];
 
-#[inline]
+/// The number of a reason.
 pub(crate) fn reason_number(reason: Reason) -> raw_reason {
-    let number = match reason {
-        Reason::Allowed => TOLLBAR_REASON_ALLOWED,
-        Reason::MissingCredential => TOLLBAR_REASON_MISSING_CREDENTIAL,
-        Reason::UnknownScheme => TOLLBAR_REASON_UNKNOWN_SCHEME,
-        Reason::InvalidToken => TOLLBAR_REASON_INVALID_TOKEN,
-        Reason::InvalidApiKey => TOLLBAR_REASON_INVALID_API_KEY,
-        Reason::ApiKeyNotConfigured => TOLLBAR_REASON_API_KEY_NOT_CONFIGURED,
-        Reason::RumDisabled => TOLLBAR_REASON_RUM_DISABLED,
-        Reason::AgentNotAllowed => TOLLBAR_REASON_AGENT_NOT_ALLOWED,
-        Reason::ServiceNotAllowed => TOLLBAR_REASON_SERVICE_NOT_ALLOWED,
-        Reason::AnonymousNotPermitted => TOLLBAR_REASON_ANONYMOUS_NOT_PERMITTED,
-        Reason::MissingPrivilege => TOLLBAR_REASON_MISSING_PRIVILEGE,
-        Reason::RateLimited => TOLLBAR_REASON_RATE_LIMITED,
-        Reason::ExceedsBurst => TOLLBAR_REASON_EXCEEDS_BURST,
-        Reason::Unavailable => TOLLBAR_REASON_UNAVAILABLE,
-        Reason::Pending => TOLLBAR_REASON_PENDING,
-        // A reason that the core has and this file does not is seen by the test below.
-        _ => TOLLBAR_REASON_UNAVAILABLE,
-    };
-    number as u8
+    let known = REASONS.iter().find(|(core, _)| *core == reason);
+    // A reason that the core has and this file does not is seen by the test below.
+    known.map_or(TOLLBAR_REASON_UNAVAILABLE, |(_, number)| *number) as u8
 }
 
 fn reason(number: raw_reason) -> Option<Reason> {
@@ -215,6 +198,60 @@ pub struct tollbar_decision {
 // SAFETY: `repr(C)`, the size first, and nothing but numbers.
 unsafe impl Versioned for tollbar_decision {}
 
+/// For each action and reason of the core, in its order, the eight bytes from `allowed` on, but for those of `method`, `action` and
+/// `client_prefix`.
+const CODES: [[u64; 16]; 4] = {
+    use std::mem::offset_of;
+    assert!(offset_of!(tollbar_decision, allowed) == 8);
+    assert!(offset_of!(tollbar_decision, reason) == 9);
+    assert!(offset_of!(tollbar_decision, method) == 10);
+    assert!(offset_of!(tollbar_decision, action) == 11);
+    assert!(offset_of!(tollbar_decision, http_status) == 12);
+    assert!(offset_of!(tollbar_decision, grpc_status) == 14);
+    assert!(offset_of!(tollbar_decision, client_prefix) == 15);
+
+    let mut codes = [[0; 16]; 4];
+    let actions = [Action::Ingest, Action::AgentConfig, Action::Sourcemap];
+    let mut i = 0;
+    while i < actions.len() {
+        let mut j = 0;
+        while j < REASONS.len() {
+            let (reason, number) = REASONS[j];
+            let decision = Decision {
+                reason,
+                action: actions[i],
+                ..NOBODY
+            };
+            let [high, low] = decision.http_status().to_ne_bytes();
+            let grpc = decision.grpc_status() as u8;
+            let bytes = [
+                decision.allowed() as u8,
+                number as u8,
+                0,
+                0,
+                high,
+                low,
+                grpc,
+                0,
+            ];
+            codes[actions[i] as usize][reason as usize] = u64::from_ne_bytes(bytes);
+            j += 1;
+        }
+        i += 1;
+    }
+    codes
+};
+
+/// A decision on nobody: 401.
+const NOBODY: Decision = Decision {
+    reason: Reason::MissingCredential,
+    action: Action::Ingest,
+    method: None,
+    client: ClientKey::from_parts(0, 128),
+    rate: None,
+    generation: 0,
+};
+
 impl tollbar_decision {
     /// Writes a decision, field by field: what is put together elsewhere first has to be waited for when it is copied.
     ///
@@ -225,13 +262,15 @@ impl tollbar_decision {
         // SAFETY: the caller's promise.
         unsafe {
             (*place).size = size;
-            (*place).allowed = decision.allowed().into();
-            (*place).reason = reason_number(decision.reason);
-            (*place).method = method_number(decision.method);
-            (*place).action = action_number(decision.action);
-            (*place).http_status = decision.http_status();
-            (*place).grpc_status = decision.grpc_status() as u8;
-            (*place).client_prefix = decision.client.prefix();
+            // What the reason, the method and the action say stands side by side, and is written at once.
+            let codes = CODES[(decision.action as usize) & 3][(decision.reason as usize) & 15];
+            let method = method_number(decision.method);
+            let action = action_number(decision.action);
+            let prefix = decision.client.prefix();
+            let others = u64::from_ne_bytes([0, 0, method, action, 0, 0, 0, prefix]);
+            (&raw mut (*place).allowed)
+                .cast::<u64>()
+                .write(codes | others);
             (*place).client = decision.client.bits().to_be_bytes();
             (*place).status = tollbar_status::TOLLBAR_STATUS_OK as u32;
             (*place).generation = decision.generation;
@@ -543,15 +582,7 @@ unsafe fn about_rate(decision: *const tollbar_decision, ask: impl FnOnce(Rate) -
 pub unsafe extern "C" fn tollbar_decision_www_authenticate(
     decision: *const tollbar_decision,
 ) -> *const c_char {
-    const UNAUTHENTICATED: Decision = Decision {
-        reason: Reason::MissingCredential,
-        action: Action::Ingest,
-        method: None,
-        client: ClientKey::from_parts(0, 128),
-        rate: None,
-        generation: 0,
-    };
-    const VALUE: &str = match UNAUTHENTICATED.www_authenticate() {
+    const VALUE: &str = match NOBODY.www_authenticate() {
         Some(value) => value,
         None => "",
     };

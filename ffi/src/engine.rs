@@ -166,13 +166,9 @@ pub unsafe extern "C" fn tollbar_check_batch(
             let core = core(engine)?;
             let requests = Inputs::new(requests, len)?;
             let questions = if questions.is_null() {
-                None
+                Inputs::same(default_question())
             } else {
-                Some(Inputs::new(questions, len)?)
-            };
-            let question = |i| match &questions {
-                Some(questions) => questions.at(i),
-                None => default_question(),
+                Inputs::new(questions, len)?
             };
             let now = boundary::optional(now_ns)?.copied();
             let check = |i| {
@@ -181,7 +177,7 @@ pub unsafe extern "C" fn tollbar_check_batch(
                 if request.headers_len != 0 {
                     Borrowed::checked(request).check_headers()?;
                 }
-                question(i).check()
+                questions.at(i).check()
             };
             Ok(places.in_runs(check, |places, from, len| {
                 core.check_each(
@@ -189,7 +185,7 @@ pub unsafe extern "C" fn tollbar_check_batch(
                     |i| {
                         // The check let it pass.
                         let request = Borrowed::checked(requests.at(from + i));
-                        (request, question(from + i).checked())
+                        (request, questions.at(from + i).checked())
                     },
                     now,
                     |i, decision| places.decided(from + i, decision),

@@ -129,8 +129,22 @@ impl tollbar_question {
     ///
     /// # Safety
     /// Its texts are there.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn check(&self) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.action < 3 && self.agent.is_plain() && self.service.is_plain() {
+                return Ok(());
+            }
+            self.check_slowly()
+        }
+    }
+
+    /// # Safety
+    /// As [`tollbar_question::check`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn check_slowly(&self) -> Result<(), Refused> {
         action(self.action)?;
         // SAFETY: the caller's promise.
         unsafe { resource(self.agent, self.service) }.map(drop)

@@ -102,6 +102,14 @@ impl<T: Versioned> Inputs<T> {
         Ok(Self { first, stride })
     }
 
+    /// This one, as often as it takes.
+    pub(crate) fn same(one: &'static T) -> Self {
+        Self {
+            first: one,
+            stride: 0,
+        }
+    }
+
     /// The i-th of them.
     ///
     /// # Safety
