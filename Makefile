@@ -7,6 +7,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+export PREFIX DESTDIR
 T ?= 60
 BIN := .venv/bin
 WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
@@ -79,6 +80,14 @@ bench: setup ## Benches against peers; writes target/bench/report.json.
 constant-time: setup ## Measures whether time tells anything about tokens; writes docs/constant-time.md.
 	cargo bench --package tollbar-benches --bench constant_time --locked
 	$(PYTHON) scripts/constant_time_report.py
+
+.PHONY: header
+header: ## Writes include/tollbar.h anew, from ffi/src.
+	TOLLBAR_WRITE_HEADER=1 cargo test --quiet --package tollbar-ffi --locked --test header
+
+.PHONY: install
+install: ## Installs headers and libraries for C and C++ (PREFIX=/usr/local DESTDIR=).
+	scripts/install.sh
 
 .PHONY: simulate
 simulate: setup ## Simulates hostile traffic; writes docs/simulation.md and its plots.

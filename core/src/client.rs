@@ -12,7 +12,7 @@ use crate::decide::Decide;
 use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
 use crate::reason::{Method, Reason};
-use crate::request::{Question, Request, Resource};
+use crate::request::{Incoming, Question, Request, Resource};
 
 /// The outcome of authentication: a plain value to keep, and to make a [`Client`] of again ([`Engine::client`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,8 @@ const _: () = assert!(size_of::<Proof>() <= 24);
 
 impl Identity {
     /// Nobody was identified, and nobody asked.
-    pub(crate) const NOBODY: Self = Self {
+    #[doc(hidden)]
+    pub const NOBODY: Self = Self {
         method: None,
         reason: Reason::MissingCredential,
         privileges: Privileges::NONE,
@@ -57,7 +58,7 @@ impl Identity {
     };
 
     /// The same, with the id of the API key that the request presents: for the records of what is decided about it later.
-    pub(crate) fn with_key_id(self, request: &Request<'_>) -> Self {
+    pub(crate) fn with_key_id(self, request: &impl Incoming) -> Self {
         if self.method != Some(Method::ApiKey) {
             return self;
         }
@@ -132,8 +133,12 @@ impl<'e> Client<'e> {
             let now = self.engine.timed(now, &mut clock_read);
             snapshot.limiter.charge(client, cost, now)
         });
-        self.engine
-            .conclude(decision, question.resource, self.asked_about(), clock_read)
+        self.engine.conclude(
+            &decision,
+            || (question.resource, self.asked_about()),
+            clock_read,
+        );
+        decision
     }
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
@@ -184,11 +189,14 @@ impl<'e> Client<'e> {
             identity: snapshot.confirm(self.identity),
             action,
         };
+        let decision = ask(&decide);
         self.engine
-            .conclude(ask(&decide), resource, self.asked_about(), None)
+            .conclude(&decision, || (resource, self.asked_about()), None);
+        decision
     }
 
-    fn asked_about(&self) -> Presented<'_> {
-        Presented::Before(&self.identity)
+    /// A step is about a client, whose request is gone.
+    fn asked_about(&self) -> Presented<Request<'_>> {
+        Presented::Before(self.identity)
     }
 }

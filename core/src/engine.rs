@@ -23,7 +23,7 @@ use crate::reason::Reason;
 use crate::refusals::{Refusal, Refusals, ShortText};
 use crate::reload::Origin;
 use crate::reload_history::ReloadHistory;
-use crate::request::{Question, Request, Resource};
+use crate::request::{Incoming, Question, Request, Resource};
 use crate::rum_cors::RumCors;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
@@ -92,6 +92,18 @@ impl Engine {
         question: &Question<'_>,
         now: Option<u64>,
     ) -> Decision {
+        self.check_incoming(request, question, now)
+    }
+
+    /// As [`Engine::check`], for bindings.
+    #[doc(hidden)]
+    #[inline]
+    pub fn check_incoming(
+        &self,
+        request: &impl Incoming,
+        question: &Question<'_>,
+        now: Option<u64>,
+    ) -> Decision {
         let snapshot = self.snapshot.load();
         let decide = Decide {
             snapshot: &snapshot,
@@ -104,11 +116,11 @@ impl Engine {
             snapshot.limiter.charge(client, cost, now)
         });
         self.conclude(
-            decision,
-            question.resource,
-            Presented::Now(request),
+            &decision,
+            || (question.resource, Presented::Now(request)),
             clock_read,
-        )
+        );
+        decision
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
@@ -119,15 +131,25 @@ impl Engine {
 
     /// As [`Engine::authenticate`], for engines that are given their time by the caller: verdicts on API keys end by it.
     pub fn authenticate_at(&self, request: &Request<'_>, now: Option<u64>) -> Client<'_> {
+        self.authenticate_incoming(request, now)
+    }
+
+    /// As [`Engine::authenticate_at`], for bindings.
+    #[doc(hidden)]
+    #[inline]
+    pub fn authenticate_incoming(&self, request: &impl Incoming, now: Option<u64>) -> Client<'_> {
         let identity = self.snapshot.load().identify(request, || self.now(now));
         self.identified(request, identity)
     }
 
     /// Concludes an authentication.
-    pub(crate) fn identified(&self, request: &Request<'_>, identity: Identity) -> Client<'_> {
+    pub(crate) fn identified(&self, request: &impl Incoming, identity: Identity) -> Client<'_> {
         let client = self.client(identity.with_key_id(request));
-        let presented = Presented::Now(request);
-        let _ = self.conclude(client.decision(), Resource::default(), presented, None);
+        self.conclude(
+            &client.decision(),
+            || (Resource::default(), Presented::Now(request)),
+            None,
+        );
         client
     }
 
@@ -195,26 +217,37 @@ impl Engine {
         self.snapshot.store(next.into());
     }
 
-    /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
-    /// if it was read.
-    #[inline]
-    pub(crate) fn conclude(
+    /// Counts a decision, and records it if it refuses. `about` is asked only then. `clock_read`: what the engine's clock showed
+    /// just now, if it was read.
+    #[inline(always)]
+    pub(crate) fn conclude<'a, I: Incoming>(
         &self,
-        decision: Decision,
-        resource: Resource<'_>,
-        presented: Presented<'_>,
+        decision: &Decision,
+        about: impl FnOnce() -> (Resource<'a>, Presented<I>),
         clock_read: Option<u64>,
-    ) -> Decision {
+    ) {
         // Pending is no refusal: the same request is asked about again.
         if !matches!(decision.reason, Reason::Allowed | Reason::Pending) {
-            self.refusals.record(
-                &decision,
-                resource,
-                || presented.key_id(),
-                clock_read.unwrap_or_else(|| self.clock.now()),
-            );
+            let (resource, presented) = about();
+            self.record(decision, &resource, &presented, clock_read);
         }
-        self.counters.count(decision)
+        self.counters.count(decision);
+    }
+
+    #[inline(never)]
+    fn record(
+        &self,
+        decision: &Decision,
+        resource: &Resource<'_>,
+        presented: &Presented<impl Incoming>,
+        clock_read: Option<u64>,
+    ) {
+        self.refusals.record(
+            decision,
+            *resource,
+            || presented.key_id(),
+            clock_read.unwrap_or_else(|| self.clock.now()),
+        );
     }
 
     /// The time, and a note of it if the engine's clock was read.
@@ -232,17 +265,16 @@ impl Engine {
 }
 
 /// Where the credential is that a decision is about.
-#[derive(Clone, Copy)]
-pub(crate) enum Presented<'a> {
+pub(crate) enum Presented<I> {
     /// In the request.
-    Now(&'a Request<'a>),
+    Now(I),
     /// In one that was identified before.
-    Before(&'a Identity),
+    Before(Identity),
 }
 
-impl Presented<'_> {
+impl<I: Incoming> Presented<I> {
     /// The id of the API key, for the record of a refusal.
-    fn key_id(self) -> Option<ShortText> {
+    fn key_id(&self) -> Option<ShortText> {
         match self {
             Self::Now(request) => credential::claimed_key_id(request.authorization()),
             Self::Before(identity) => match &identity.proof {

@@ -12,7 +12,7 @@ use crate::credential::{self, Credential, TokenSet};
 use crate::decision::Action;
 use crate::ratelimit::{Limits, RateLimiter};
 use crate::reason::{Method, Reason};
-use crate::request::{Request, Resource};
+use crate::request::{Incoming, Resource};
 use crate::rum_cors::RumCors;
 
 pub(crate) struct Snapshot {
@@ -102,9 +102,10 @@ impl Snapshot {
 
     /// Who is this? Authentication, and the key that the rate limit counts. `now` is asked where a cached verdict counts.
     #[inline]
-    pub(crate) fn identify(&self, request: &Request<'_>, now: impl FnOnce() -> u64) -> Identity {
-        let ip = client_ip::client_ip(request.peer, request.headers, &self.trusted_proxies);
-        let anonymous = Identity {
+    pub(crate) fn identify(&self, request: &impl Incoming, now: impl FnOnce() -> u64) -> Identity {
+        let ip =
+            client_ip::client_ip_among(request.peer(), || request.headers(), &self.trusted_proxies);
+        let nobody = Identity {
             method: None,
             reason: Reason::Allowed,
             privileges: Privileges::NONE,
@@ -112,38 +113,37 @@ impl Snapshot {
             generation: self.generation,
             proof: Proof::Nothing,
         };
-        match self.authenticate(request.authorization(), now) {
-            Ok((method, privileges, proof)) => Identity {
-                proof,
-                ..anonymous.identified(method, privileges)
-            },
-            Err(reason) => anonymous.refused(reason),
-        }
+        self.authenticate(nobody, request.authorization(), now)
     }
 
     /// A credential that is present and wrong never falls back to anonymous.
+    #[inline]
     fn authenticate(
         &self,
+        nobody: Identity,
         authorization: Option<&[u8]>,
         now: impl FnOnce() -> u64,
-    ) -> Result<(Method, Privileges, Proof), Reason> {
+    ) -> Identity {
         if !self.auth_configured {
-            return Ok((Method::None, Privileges::ALL, Proof::Nothing));
+            return nobody.identified(Method::None, Privileges::ALL);
         }
         match credential::parse(authorization) {
             Credential::None if self.anonymous_enabled => {
-                Ok((Method::Anonymous, Privileges::NONE, Proof::Nothing))
+                nobody.identified(Method::Anonymous, Privileges::NONE)
             }
-            Credential::None => Err(Reason::MissingCredential),
+            Credential::None => nobody.refused(Reason::MissingCredential),
             Credential::Bearer(token) => match self.tokens.find(token) {
-                Some(token) => Ok((Method::SecretToken, Privileges::ALL, Proof::Token(token))),
-                None => Err(Reason::InvalidToken),
+                Some(token) => Identity {
+                    proof: Proof::Token(token),
+                    ..nobody.identified(Method::SecretToken, Privileges::ALL)
+                },
+                None => nobody.refused(Reason::InvalidToken),
             },
-            Credential::ApiKey(key) => {
-                let privileges = self.api_keys.lookup(key, now)?;
-                Ok((Method::ApiKey, privileges, Proof::Nothing))
-            }
-            Credential::Unknown => Err(Reason::UnknownScheme),
+            Credential::ApiKey(key) => match self.api_keys.lookup(key, now) {
+                Ok(privileges) => nobody.identified(Method::ApiKey, privileges),
+                Err(reason) => nobody.refused(reason),
+            },
+            Credential::Unknown => nobody.refused(Reason::UnknownScheme),
         }
     }
 

@@ -34,16 +34,15 @@ impl Counters {
         }
     }
 
-    /// Counts a decision, and gives it back.
+    /// Counts a decision.
     #[inline]
-    pub(crate) fn count(&self, decision: Decision) -> Decision {
+    pub(crate) fn count(&self, decision: &Decision) {
         let index = match (decision.reason, decision.method) {
             (Reason::Allowed, Some(method)) => REASONS.len() + method.index(),
             (reason, _) => reason.index(),
         };
         // Relaxed: a statistic; nothing is ordered by it.
         self.stripes[stripe()][index].fetch_add(1, Ordering::Relaxed);
-        decision
     }
 
     fn sum(&self, index: usize) -> u64 {

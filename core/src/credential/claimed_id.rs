@@ -59,6 +59,25 @@ impl KeyId {
         }
     }
 
+    /// The same as words, and [`KeyId::from_words`] its inverse: the length, then the bytes.
+    pub(crate) fn to_words(self) -> [u64; 3] {
+        let mut bytes = [0; 24];
+        bytes[0] = self.len;
+        bytes[1..][..Self::MAX_LEN].copy_from_slice(&self.bytes);
+        let (words, _) = bytes.as_chunks();
+        [words[0], words[1], words[2]].map(u64::from_le_bytes)
+    }
+
+    /// `None`: these words are no id's.
+    pub(crate) fn from_words(words: [u64; 3]) -> Option<Self> {
+        let mut all = [0; 24];
+        for (bytes, word) in all.chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        let [len, bytes @ .., last] = all;
+        (usize::from(len) <= Self::MAX_LEN && last == 0).then_some(Self { len, bytes })
+    }
+
     pub(crate) fn text(&self) -> ShortText {
         // Cut at a character, so it is UTF-8.
         ShortText::new(

@@ -33,6 +33,15 @@ impl TokenId {
         // Relaxed: the numbers only have to differ.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// Its number, and [`TokenId::from_number`] the inverse.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 /// The valid secret tokens. Immutable; any number of threads may ask it. It has no `Debug`.

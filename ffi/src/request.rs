@@ -1,0 +1,317 @@
+//! Requests, and what is asked about them.
+//!
+//! Invariant: the headers are walked only where the decision takes it, and never copied.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+
+use tollbar::{Action, Incoming, Question, Request, Resource};
+
+use crate::boundary::{self, Checked};
+use crate::decision::tollbar_reason::{
+    TOLLBAR_REASON_AGENT_NOT_ALLOWED, TOLLBAR_REASON_SERVICE_NOT_ALLOWED,
+};
+use crate::decision::{Refused, tollbar_reason};
+use crate::ip::tollbar_ip;
+use crate::raw::{raw_action, raw_bool};
+use crate::sized::{self, Versioned};
+use crate::status::tollbar_status;
+use crate::text::tollbar_str;
+
+/// What a client wants to do.
+#[repr(u8)]
+#[derive(Clone, Copy)]
+pub enum tollbar_action {
+    /// Send events.
+    TOLLBAR_ACTION_INGEST = 0,
+    /// Read the agent's central configuration.
+    TOLLBAR_ACTION_AGENT_CONFIG = 1,
+    /// Upload a source map.
+    TOLLBAR_ACTION_SOURCEMAP = 2,
+}
+
+/// The action of this number.
+#[inline]
+pub(crate) fn action(raw: raw_action) -> Checked<Action> {
+    match raw {
+        0 => Ok(Action::Ingest),
+        1 => Ok(Action::AgentConfig),
+        2 => Ok(Action::Sourcemap),
+        _ => Err(tollbar_status::TOLLBAR_STATUS_INVALID_VALUE),
+    }
+}
+
+/// A header of a request: the name in any case, and the value as it came.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tollbar_header {
+    /// Such as `X-Forwarded-For`.
+    pub name: tollbar_str,
+    /// Bytes; they need not be UTF-8.
+    pub value: tollbar_str,
+}
+
+/// What there is to know of a request before its body is read. Begin with TOLLBAR_REQUEST_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tollbar_request {
+    /// sizeof(tollbar_request)
+    pub size: usize,
+    /// The value of the first `Authorization` header. NULL: it is looked up among `headers`.
+    pub authorization: tollbar_str,
+    /// The headers in order of arrival. Read are only `Forwarded`, `X-Real-IP`, `X-Forwarded-For`, and those only if the peer is a
+    /// trusted proxy, and `Authorization`: you may leave out all others.
+    pub headers: *const tollbar_header,
+    /// How many headers.
+    pub headers_len: usize,
+    /// The address of the socket's peer.
+    pub peer: tollbar_ip,
+}
+
+// SAFETY: `repr(C)`, the size first, and nothing but numbers and pointers.
+unsafe impl Versioned for tollbar_request {}
+
+impl tollbar_request {
+    /// Whether it is one, its headers not looked at.
+    ///
+    /// # Safety
+    /// Its texts and headers are there.
+    #[inline]
+    pub(crate) unsafe fn check(&self) -> Checked<()> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.authorization.bytes()?;
+            boundary::slice(self.headers, self.headers_len)?;
+        }
+        self.peer.get().map(drop)
+    }
+}
+
+/// What is asked about a request. Begin with TOLLBAR_QUESTION_INIT, which is also what NULL stands for: may one event of an agent
+/// and a service that are not known be ingested now?
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tollbar_question {
+    /// sizeof(tollbar_question)
+    pub size: usize,
+    /// How many events an anonymous client is charged: 1 by TOLLBAR_QUESTION_INIT. 0 charges nothing.
+    pub cost: u64,
+    /// On whose behalf: the agent's name in UTF-8, such as `rum-js`. NULL: not known.
+    pub agent: tollbar_str,
+    /// The service's name in UTF-8. NULL: not known.
+    pub service: tollbar_str,
+    /// What the client wants to do.
+    pub action: raw_action,
+    /// Whether the route is a RUM route, which `apm-server.rum.enabled` opens.
+    pub rum: raw_bool,
+}
+
+// SAFETY: `repr(C)`, the size first, and nothing but numbers and pointers.
+unsafe impl Versioned for tollbar_question {}
+
+/// What NULL stands for.
+static DEFAULT: Shared = Shared(tollbar_question {
+    size: size_of::<tollbar_question>(),
+    cost: 1,
+    agent: tollbar_str::NONE,
+    service: tollbar_str::NONE,
+    action: tollbar_action::TOLLBAR_ACTION_INGEST as u8,
+    rum: 0,
+});
+
+struct Shared(tollbar_question);
+
+// SAFETY: its pointers are NULL.
+unsafe impl Sync for Shared {}
+
+impl tollbar_question {
+    /// Whether it is one.
+    ///
+    /// # Safety
+    /// Its texts are there.
+    #[inline(always)]
+    pub(crate) unsafe fn check(&self) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.action < 3 && self.agent.is_plain() && self.service.is_plain() {
+                return Ok(());
+            }
+            self.check_slowly()
+        }
+    }
+
+    /// # Safety
+    /// As [`tollbar_question::check`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn check_slowly(&self) -> Result<(), Refused> {
+        action(self.action)?;
+        // SAFETY: the caller's promise.
+        unsafe { resource(self.agent, self.service) }.map(drop)
+    }
+
+    /// The core's, of one that passed [`tollbar_question::check`] before.
+    ///
+    /// # Safety
+    /// As there, during `'a`; and it let it pass.
+    #[inline]
+    pub(crate) unsafe fn checked<'a>(&self) -> Question<'a> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Question {
+                action: action(self.action).unwrap_or_default(),
+                resource: Resource {
+                    agent: self.agent.checked_utf8(),
+                    service: self.service.checked_utf8(),
+                },
+                rum: self.rum != 0,
+                cost: self.cost,
+            }
+        }
+    }
+}
+
+/// A question of the caller's, or what NULL stands for.
+///
+/// # Safety
+/// NULL, or a question whose texts are there during `'a`.
+#[inline]
+pub(crate) unsafe fn question<'a>(
+    pointer: *const tollbar_question,
+) -> Result<&'a tollbar_question, Refused> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let question = sized::optional_input(pointer)?.unwrap_or(&DEFAULT.0);
+        question.check()?;
+        Ok(question)
+    }
+}
+
+/// What is asked where there are no questions.
+#[inline]
+pub(crate) fn default_question() -> &'static tollbar_question {
+    &DEFAULT.0
+}
+
+/// An agent and a service. A name that is not UTF-8 is nobody's that is allowed.
+///
+/// # Safety
+/// The texts are there.
+#[inline(always)]
+pub(crate) unsafe fn resource<'a>(
+    agent: tollbar_str,
+    service: tollbar_str,
+) -> Result<Resource<'a>, Refused> {
+    // SAFETY: the caller's promise.
+    let (agent, service) = unsafe { (agent.utf8(), service.utf8()) };
+    match (agent, service) {
+        (Ok(agent), Ok(service)) => Ok(Resource { agent, service }),
+        (Err(status), _) => Err(no_name(status, TOLLBAR_REASON_AGENT_NOT_ALLOWED)),
+        (_, Err(status)) => Err(no_name(status, TOLLBAR_REASON_SERVICE_NOT_ALLOWED)),
+    }
+}
+
+#[cold]
+fn no_name(status: tollbar_status, reason: tollbar_reason) -> Refused {
+    match status {
+        tollbar_status::TOLLBAR_STATUS_INVALID_UTF8 => Refused { status, reason },
+        other => other.into(),
+    }
+}
+
+/// A request of the caller's, in the form that the core asks.
+pub(crate) struct Borrowed<'a> {
+    /// It was let pass.
+    request: &'a tollbar_request,
+    /// Whether a header was met that is none. It was passed over.
+    malformed: Cell<bool>,
+}
+
+impl<'a> Borrowed<'a> {
+    /// # Safety
+    /// If it is neither NULL nor misaligned, a request whose texts and headers are there during `'a`.
+    #[inline]
+    pub(crate) unsafe fn new(pointer: *const tollbar_request) -> Checked<Self> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let request = sized::input(pointer)?;
+            request.check()?;
+            Ok(Self::checked(request))
+        }
+    }
+
+    /// Of a request that passed [`tollbar_request::check`] before.
+    ///
+    /// # Safety
+    /// As there, during `'a`; and it let it pass.
+    #[inline]
+    pub(crate) unsafe fn checked(request: &'a tollbar_request) -> Self {
+        Self {
+            request,
+            malformed: Cell::new(false),
+        }
+    }
+
+    /// Whether every header is one.
+    #[inline]
+    pub(crate) fn check_headers(&self) -> Checked<()> {
+        self.headers().for_each(drop);
+        self.well_formed()
+    }
+
+    /// Whether every header that was walked by was one.
+    #[inline]
+    pub(crate) fn well_formed(&self) -> Checked<()> {
+        if self.malformed.get() {
+            return Err(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT);
+        }
+        Ok(())
+    }
+
+    /// For the calls that may block, to which an allocation is nothing.
+    pub(crate) fn with_request<R>(&self, use_it: impl FnOnce(&Request<'_>) -> R) -> Checked<R> {
+        let headers: Vec<(&[u8], &[u8])> = self.headers().collect();
+        self.well_formed()?;
+        Ok(use_it(&Request {
+            authorization: self.credential(),
+            peer: self.peer(),
+            headers: &headers,
+        }))
+    }
+}
+
+impl Incoming for Borrowed<'_> {
+    #[inline]
+    fn peer(&self) -> IpAddr {
+        // No other family than 4 and 6 was let pass.
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.request.peer.get().unwrap_or(nobody)
+    }
+
+    #[inline]
+    fn credential(&self) -> Option<&[u8]> {
+        // SAFETY: the request was let pass.
+        unsafe { self.request.authorization.checked_bytes() }
+    }
+
+    #[inline]
+    fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
+        let headers = match self.request.headers_len {
+            0 => &[],
+            // SAFETY: the request was let pass.
+            len => unsafe { std::slice::from_raw_parts(self.request.headers, len) },
+        };
+        headers.iter().filter_map(|header| {
+            // SAFETY: promised to `Borrowed::new` and `Borrowed::checked`.
+            match unsafe { (header.name.bytes(), header.value.bytes()) } {
+                (Ok(name), Ok(value)) => {
+                    Some((name.unwrap_or_default(), value.unwrap_or_default()))
+                }
+                _ => {
+                    self.malformed.set(true);
+                    None
+                }
+            }
+        })
+    }
+}
