@@ -36,7 +36,9 @@ class Ingestor:
 
 PYTHON = Ingestor("python", (sys.executable, "-m", "tollbar.intake"))
 """The reference ingestor."""
-INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON]}
+C = Ingestor("c", (str(Path(__file__).parent.parent / "target/c-server/sanitized/tollbar-c-server"),))
+"""The server in examples/c-server, as `make c-server` builds it with sanitizers: what they find ends it, or its exit code says so."""
+INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, C]}
 
 
 class Server:
@@ -85,8 +87,8 @@ class Server:
             self.exit_code = self._process.wait()
         if self.exit_code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM):
             self.complaints.append(f"the server ended with code {self.exit_code}")
-        if re.search("Traceback|panicked", log := self.log()):
-            self.complaints.append("the server's log holds a traceback:\n" + log[-2000:])
+        if re.search("Traceback|panicked|Sanitizer|runtime error:", log := self.log()):
+            self.complaints.append("the server's log holds a crash:\n" + log[-2000:])
         self._records = list(self._read())
         self._folder.cleanup()
 
