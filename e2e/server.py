@@ -37,15 +37,15 @@ class Ingestor:
 PYTHON = Ingestor("python", (sys.executable, "-m", "tollbar.intake"))
 """The reference ingestor."""
 C = Ingestor("c", (str(Path(__file__).parent.parent / "target/c-server/sanitized/tollbar-c-server"),))
-"""The server in examples/c-server, as `make c-server` builds it with sanitizers: what they find ends it, or its exit code says so."""
+"""The server in examples/c-server, as `make c-server` builds it with sanitizers: what they find ends it with a code of its own."""
 INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, C]}
 
 
 class Server:
     """An ingestor on a free port of 127.0.0.1."""
 
-    def __init__(self, ingestor: Ingestor, config: str) -> None:
-        self._command = ingestor.command
+    def __init__(self, ingestor: Ingestor, config: str, *options: str) -> None:
+        self._command = (*ingestor.command, *options)
         self._folder = tempfile.TemporaryDirectory(prefix="tollbar-e2e-")
         self.config_file = Path(self._folder.name, "tollbar.yml")
         self.config_file.write_text(config)
@@ -99,6 +99,10 @@ class Server:
     def log(self) -> str:
         """What the server has printed so far."""
         return self._log.read_text(errors="replace")
+
+    def written_so_far(self) -> int:
+        """How many accepted events the output holds while the server runs."""
+        return self._output.read_bytes().count(b"\n") if self._output.exists() else 0
 
     def written(self) -> Counter[str]:
         """How many accepted events the output holds, by service. Only after the server has stopped."""

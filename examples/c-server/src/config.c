@@ -17,7 +17,7 @@ void config_begin(struct request *request) {
 
 bool config_take(void *context, const char *data, size_t size, struct refusal *refusal) {
     struct request *request = context;
-    return !request->post || whole_body_append(request->state, data, size, refusal);
+    return whole_body_append(request->state, data, size, refusal);
 }
 
 // The name that a query asks for, to be freed by json_decref.

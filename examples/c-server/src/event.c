@@ -2,6 +2,8 @@
 
 #include "lines.h"
 #include "output.h"
+#include "surrogates.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -13,6 +15,7 @@ static const struct {
 static const size_t TYPE_COUNT = sizeof TYPES / sizeof *TYPES;
 
 static const struct { const char *key, *type; } NESTED[] = {{"y", "span"}, {"me", "metricset"}};
+#define NESTED_COUNT (sizeof NESTED / sizeof *NESTED)
 
 static const char *type_of(const char *key) {
     for (size_t i = 0; i < TYPE_COUNT; i++) {
@@ -23,11 +26,26 @@ static const char *type_of(const char *key) {
     return NULL;
 }
 
-static json_t *decode(const char *line, size_t size, json_error_t *error) {
-    json_t *document = json_loadb(line, size, JSON_ALLOW_NUL, error);
+static json_t *decode_as(const char *line, size_t size, json_error_t *error) {
+    const size_t flags = JSON_ALLOW_NUL | JSON_DECODE_ANY;
+    json_t *document = json_loadb(line, size, flags, error);
     if (!document && json_error_code(error) == json_error_numeric_overflow) {
         // JSON's integers have no limit, the library's have 64 bits.
-        document = json_loadb(line, size, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, error);
+        document = json_loadb(line, size, flags | JSON_DECODE_INT_AS_REAL, error);
+    }
+    return document;
+}
+
+static json_t *decode(const char *line, size_t size, json_error_t *error) {
+    json_t *document = decode_as(line, size, error);
+    if (!document && json_error_code(error) == json_error_invalid_syntax) {
+        // Browsers cut strings within a character, and spell the rest as half a surrogate pair, which the library
+        // refuses.
+        char *whole = surrogates_replaced(line, size);
+        if (whole) {
+            document = decode_as(whole, size, error);
+            free(whole);
+        }
     }
     return document;
 }
@@ -85,7 +103,7 @@ static json_t *name_in(json_t *parent, const char *key) {
 
 // Names of `metadata` or `m`: the keys differ, the shape is the same.
 static bool read_metadata(json_t *body, const char *const path[4], struct names *names, struct refusal *refusal) {
-    const char *const of = "cannot read metadata in stream: validation error: ";
+    const char *const of = "validation error: ";
     json_t *service = json_object_get(body, path[1]);
     json_t *agent = json_object_get(service, path[2]);
     if (!json_is_object(service)) {
@@ -114,7 +132,7 @@ bool event_metadata(const struct event *event, struct names *names, const char *
         *protocol = "rum/v3";
         return read_metadata(event->body, V3, names, refusal);
     }
-    return refuse(refusal, 400, "cannot read metadata in stream: \"metadata\" or \"m\" required as the first line");
+    return refuse(refusal, 400, "\"metadata\" or \"m\" required as the first line");
 }
 
 // The list of objects under `key`, or null where there is none.
@@ -203,16 +221,18 @@ bool event_write(struct event *event, const struct buffer *head, struct buffer *
                       "x and e",
                       shown);
     }
-    if (strcmp(event->key, "x") != 0) {
-        return write_one(lines, head, type, event->body, count, refusal);
-    }
-    for (size_t i = 0; i < sizeof NESTED / sizeof *NESTED; i++) {
-        json_t *items;
-        if (!items_of(event->body, NESTED[i].key, &items, refusal) ||
-            !write_nested(items, NESTED[i].type, event->body, head, lines, count, refusal)) {
-            return false;
-        }
+    bool nests = strcmp(event->key, "x") == 0;
+    json_t *nested[NESTED_COUNT] = {NULL};
+    bool going = true;
+    for (size_t i = 0; going && nests && i < NESTED_COUNT; i++) {
+        going = items_of(event->body, NESTED[i].key, &nested[i], refusal);
+        json_incref(nested[i]);
         json_object_del(event->body, NESTED[i].key);
     }
-    return write_one(lines, head, type, event->body, count, refusal);
+    going = going && write_one(lines, head, type, event->body, count, refusal);
+    for (size_t i = 0; i < NESTED_COUNT; i++) {
+        going = going && write_nested(nested[i], NESTED[i].type, event->body, head, lines, count, refusal);
+        json_decref(nested[i]);
+    }
+    return going;
 }

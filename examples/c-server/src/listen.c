@@ -77,3 +77,15 @@ int listen_on(const char *address) {
     }
     return listener;
 }
+
+void listen_url(int listener, char *url, size_t room) {
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+    url[0] = '\0';
+    if (getsockname(listener, (struct sockaddr *)&address, &size) == 0 &&
+        getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
+        snprintf(url, room, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    }
+}

@@ -55,26 +55,27 @@ static int wait_for_signal(const sigset_t *signals, long milliseconds) {
     return caught < 0 ? 0 : caught;
 }
 
-static void serve(struct server *server, const tollbar_engine *engine, const sigset_t *signals) {
+// Returns the signal that ends it.
+static int serve(struct server *server, const tollbar_engine *engine, const sigset_t *signals) {
     for (;;) {
         int caught = wait_for_signal(signals, 500);
         if (caught == SIGHUP) {
             reload_now(engine);
         } else if (caught) {
-            return;
+            return caught;
         }
         reload_tell(engine);
         server_tick(server);
     }
 }
 
-static void drain(struct server *server, const sigset_t *signals, unsigned seconds) {
-    log_line(LOG_INFO, "draining, for up to %u s", seconds);
+static void drain(struct server *server, const sigset_t *signals, unsigned seconds, int caught) {
+    log_line(LOG_INFO, "SIG%s: draining, for up to %u s", sigabbrev_np(caught), seconds);
     server_drain(server);
     for (unsigned looks = 0; connections_in_flight() > 0 && looks < seconds * 50; looks++) {
-        int caught = wait_for_signal(signals, 20);
+        caught = wait_for_signal(signals, 20);
         if (caught && caught != SIGHUP) {
-            log_line(LOG_WARNING, "asked again: ending at once");
+            log_line(LOG_WARNING, "SIG%s again: ending at once", sigabbrev_np(caught));
             return;
         }
     }
@@ -105,9 +106,11 @@ static int run(const struct options *options, const tollbar_engine *engine, cons
         return UNUSABLE;
     }
     tollbar_watcher *watcher = watch(engine);
-    log_line(LOG_INFO, "listening on %s", options->listen);
-    serve(server, engine, signals);
-    drain(server, signals, options->drain_timeout_seconds);
+    char url[1200];
+    listen_url(listener, url, sizeof url);
+    log_line(LOG_INFO, "listening on %s", url);
+    int caught = serve(server, engine, signals);
+    drain(server, signals, options->drain_timeout_seconds, caught);
     tollbar_watch_stop(watcher);
     server_stop(server);
     output_close(&output);

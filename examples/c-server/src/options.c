@@ -15,7 +15,7 @@ static const char USAGE[] =
     "  --output FILE            accepted events are appended here as ndjson; - (default): standard output\n"
     "  --idle-timeout SECONDS   end a connection whose client is waited for this long; default 30\n"
     "  --drain-timeout SECONDS  after SIGTERM, requests in flight may go on for this long; default 10\n"
-    "  --max-connections N      further ones wait until one ends; default 1024\n";
+    "  --max-connections N      further ones are not served until one ends; default 1024\n";
 
 static bool number(const char *name, const char *text, unsigned most, unsigned *value) {
     char *end;

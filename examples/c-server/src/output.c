@@ -62,7 +62,7 @@ bool output_origin(struct buffer *head, const struct guest *guest, const char *p
     json_t *document =
         json_pack("{s:s, s:s, s:O, s:O, s:s}", "client", client, "method", tollbar_method_str(guest->decision.method),
                   "service", service, "agent", agent, "protocol", protocol);
-    bool made = document && json_dump_callback(document, append, head, JSON_COMPACT) == 0;
+    bool made = document && json_dump_callback(document, append, head, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
     json_decref(document);
     if (made) {
         head->size--; // its closing brace
@@ -76,7 +76,7 @@ bool output_event(struct buffer *lines, const struct buffer *head, const char *t
     buffer_text(lines, ",\"type\":\"");
     buffer_text(lines, type);
     buffer_text(lines, "\",\"event\":");
-    bool made = json_dump_callback(event, append, lines, JSON_COMPACT) == 0;
+    bool made = json_dump_callback(event, append, lines, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
     buffer_text(lines, "}\n");
     if (made && !lines->failed) {
         return true;

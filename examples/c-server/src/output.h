@@ -1,8 +1,8 @@
 // Accepted events, written as ndjson: one line an event.
 //
-// Invariants: a batch is written whole and in one piece, or not at all as far as its client is told; `output_write`
-// returns after the bytes have been handed to the operating system. After a write that failed half-way, the next one
-// starts on a line of its own. Thread-safe.
+// Invariants: lines are ASCII, so that nobody finds another line end in them. A batch is written whole and in one
+// piece, or not at all as far as its client is told; `output_write` returns after the bytes have been handed to the
+// operating system. After a write that failed half-way, the next one starts on a line of its own. Thread-safe.
 #ifndef C_SERVER_OUTPUT_H
 #define C_SERVER_OUTPUT_H
 

@@ -102,10 +102,15 @@ static void tell_problem(json_t *problem) {
 
 static void tell_attempt(const tollbar_engine *engine, json_t *attempt) {
     if (json_is_true(json_object_get(attempt, "taken"))) {
-        char *changed = json_dumps(json_object_get(attempt, "changed"), JSON_COMPACT);
+        char changed[1024] = "nothing";
+        size_t length = 0;
+        json_t *keys = json_object_get(attempt, "changed");
+        for (size_t i = 0; i < json_array_size(keys) && length < sizeof changed; i++) {
+            length += (size_t)snprintf(changed + length, sizeof changed - length, "%s%s", i ? ", " : "",
+                                       json_string_value(json_array_get(keys, i)));
+        }
         log_line(LOG_INFO, "configuration %lld is in force; changed: %s",
-                 (long long)json_integer_value(json_object_get(attempt, "generation")), changed ? changed : "?");
-        free(changed);
+                 (long long)json_integer_value(json_object_get(attempt, "generation")), changed);
         reload_log_warnings(engine);
         return;
     }

@@ -12,7 +12,8 @@
 // What libmicrohttpd may hold for a connection: the head of a request, and what is being read of its body.
 static const size_t CONNECTION_BYTES = 64 * 1024;
 
-// A body of which so much has come after its answer was made is not waited for any longer.
+// A body of which so much has come that nobody reads, because its answer is made or there should be none, is not waited
+// for any longer.
 static const size_t MAX_DROPPED_BYTES = (size_t)16 * 1024 * 1024;
 
 struct server {
@@ -100,12 +101,12 @@ static enum MHD_Result begin_request(struct server *server, struct MHD_Connectio
 static enum MHD_Result take_body(struct request *request, const char *data, size_t size) {
     const struct route *route = request->route;
     struct refusal refusal;
-    if (answered(request)) {
+    if (answered(request) || !request->post || !route->take) {
         request->dropped += size;
         return request->dropped <= MAX_DROPPED_BYTES ? MHD_YES : MHD_NO;
     }
-    if (route->take && (!body_feed(&request->body, data, size, route->take, request, &refusal) ||
-                        (route->pause && !route->pause(request, &refusal)))) {
+    if (!body_feed(&request->body, data, size, route->take, request, &refusal) ||
+        (route->pause && !route->pause(request, &refusal))) {
         route->fail(request, &refusal);
     }
     return MHD_YES;

@@ -3,7 +3,9 @@
 #include "batch.h"
 #include "lines.h"
 #include "result.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 // A stream with more invalid events than this is cut: they cost time, but nobody is charged for them.
@@ -23,6 +25,15 @@ static bool take_event(struct stream *stream, struct event *event, struct refusa
     return batch_add(&stream->batch, event, refusal);
 }
 
+// Says of which line a refusal speaks that is not for who the client is.
+static void tell_first(struct refusal *refusal) {
+    if (!refusal->decided && refusal->status == 400) {
+        char message[sizeof refusal->message];
+        snprintf(message, sizeof message, "cannot read metadata in stream: %.400s", refusal->message);
+        memcpy(refusal->message, message, sizeof message);
+    }
+}
+
 static bool take_line(void *context, const char *line, size_t size, bool too_long, struct refusal *refusal) {
     struct stream *stream = context;
     struct event event;
@@ -33,6 +44,9 @@ static bool take_line(void *context, const char *line, size_t size, bool too_lon
         return !batch_full(&stream->batch) || batch_flush(&stream->batch, refusal);
     }
     // An event that is not valid is left out, and the stream goes on; anything else ends it.
+    if (first) {
+        tell_first(refusal);
+    }
     if (first || refusal->decided || refusal->status != 400) {
         return false;
     }
