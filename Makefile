@@ -35,6 +35,7 @@ lint: .venv/.wheel ## Formatters and linters, all of them strict.
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
+	clang-format --dry-run --Werror examples/c-server/src/*.[ch]
 	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
 
 .PHONY: test-rust

@@ -37,7 +37,7 @@ class Ingestor:
 PYTHON = Ingestor("python", (sys.executable, "-m", "tollbar.intake"))
 """The reference ingestor."""
 C = Ingestor("c", (str(Path(__file__).parent.parent / "target/c-server/sanitized/tollbar-c-server"),))
-"""The server in examples/c-server, as `make c-server` builds it with sanitizers: what they find ends it with a code of its own."""
+"""The server in examples/c-server, as `make c-server` builds it with sanitizers: what they find ends it with a failure."""
 INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, C]}
 
 

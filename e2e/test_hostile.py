@@ -13,6 +13,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -270,12 +271,17 @@ def test_connections_beyond_the_limit_are_not_served_until_one_ends() -> None:
             with socket.create_connection(address, timeout=30) as another:
                 return served(another)
 
-        with socket.create_connection(address, timeout=30) as one, socket.create_connection(address, timeout=30) as two:
-            # The connection that asked whether the server runs may not have ended yet.
-            while not (served(one) and served(two)):
-                one, two = (socket.create_connection(address, timeout=30) for _ in range(2))
+        def keep_one(kept: ExitStack) -> socket.socket:
+            while True:  # the connection that asked whether the server runs may not have ended yet
+                connection = socket.create_connection(address, timeout=30)
+                if served(connection):
+                    return kept.enter_context(connection)
+                connection.close()
+
+        with ExitStack() as kept:
+            first, _ = keep_one(kept), keep_one(kept)
             assert not one_more()
-            one.close()
+            first.close()
             while not one_more():
                 pass
     assert not server.complaints
