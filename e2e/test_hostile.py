@@ -18,7 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
 from e2e.scenario import TOKEN, configuration
 from e2e.server import INGESTORS, C, Server
@@ -160,6 +161,31 @@ def test_otlp_that_is_cut_or_too_large_is_refused_whole(server: Server) -> None:
     # Two bytes on the wire, many in memory: served, or refused for want of it.
     assert ask(server, "/v1/traces", b"\x0a\x00" * 500_000, headers)[0] in (200, 503)
     assert ask(server, "/v1/traces", whole, {"Content-Type": "text/plain"})[0] == 415
+
+
+def test_resources_that_may_not_send_are_left_out_and_counted(server: Server) -> None:
+    export = otlp("allowed")
+    export.MergeFrom(otlp("other"))
+    export.MergeFrom(otlp("other"))
+    export.resource_spans[2].scope_spans[0].spans.add(name="two")
+    status, body = ask(server, "/v1/traces", export.SerializeToString(), {"Content-Type": PROTOBUF}, token=False)
+    partial = ExportTraceServiceResponse.FromString(body).partial_success
+    assert (status, partial.rejected_spans) == (200, 3)
+    assert "other" in partial.error_message
+    status, body = ask(server, "/v1/traces", otlp("other").SerializeToString(), {"Content-Type": PROTOBUF}, token=False)
+    assert (status, Status.FromString(body).code) == (403, 7)
+
+
+def test_a_refused_client_that_sends_on_is_told_and_may_ask_again(server: Server) -> None:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    large = line({"log": {"message": "x" * 200_000}})
+    for token, status in [("wrong", 401), (TOKEN, 202), ("wrong", 401), (TOKEN, 202)]:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": NDJSON}
+        connection.request("POST", "/intake/v2/events", GOOD + large * 20, headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == status
+    connection.close()
 
 
 def test_configuration_queries_are_bounded(server: Server) -> None:

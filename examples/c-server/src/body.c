@@ -53,7 +53,7 @@ static bool decide(struct body *body, struct refusal *refusal) {
     return true;
 }
 
-// What stays in `inflater` between calls: input that is not consumed is none, so that the caller's memory may go.
+// All of the data is consumed, so nothing of the caller's stays in the inflater.
 static bool decode(struct body *body, const char *data, size_t size, body_sink *sink, void *context,
                    struct refusal *refusal) {
     if (body->kind == BODY_IDENTITY) {

@@ -18,14 +18,7 @@ struct stream {
     size_t invalid;
 };
 
-static bool take_event(struct stream *stream, struct event *event, struct refusal *refusal) {
-    if (!batch_open(&stream->batch)) {
-        return batch_begin(&stream->batch, event, refusal);
-    }
-    return batch_add(&stream->batch, event, refusal);
-}
-
-// Says of which line a refusal speaks that is not for who the client is.
+// Says that it is the metadata which a refusal speaks of, unless it is for who the client is.
 static void tell_first(struct refusal *refusal) {
     if (!refusal->decided && refusal->status == 400) {
         char message[sizeof refusal->message];
@@ -36,20 +29,23 @@ static void tell_first(struct refusal *refusal) {
 
 static bool take_line(void *context, const char *line, size_t size, bool too_long, struct refusal *refusal) {
     struct stream *stream = context;
+    struct batch *batch = &stream->batch;
     struct event event;
-    bool first = !batch_open(&stream->batch);
-    bool taken = event_parse(&event, line, size, too_long, refusal) && take_event(stream, &event, refusal);
+    bool first = !batch_open(batch);
+    bool taken = event_parse(&event, line, size, too_long, refusal) &&
+                 (first ? batch_begin(batch, &event, refusal) : batch_add(batch, &event, refusal));
     event_free(&event);
     if (taken) {
-        return !batch_full(&stream->batch) || batch_flush(&stream->batch, refusal);
+        return !batch_full(batch) || batch_flush(batch, refusal);
     }
-    // An event that is not valid is left out, and the stream goes on; anything else ends it.
     if (first) {
         tell_first(refusal);
-    }
-    if (first || refusal->decided || refusal->status != 400) {
         return false;
     }
+    if (refusal->decided || refusal->status != 400) {
+        return false;
+    }
+    // An event that is not valid is left out, and the stream goes on.
     result_add(&stream->result, refusal, false);
     return ++stream->invalid <= MAX_INVALID || refuse(refusal, 400, "more than %zu events are invalid", MAX_INVALID);
 }
