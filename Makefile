@@ -37,6 +37,7 @@ lint: .venv/.wheel ## Formatters and linters, all of them strict.
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
 	$(PYTHON) scripts/constant_time_report.py --check
+	clang-format --dry-run --Werror examples/c-server/src/*.[ch]
 	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
 
 .PHONY: test-rust
@@ -68,8 +69,17 @@ test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the REA
 	cd python && ../$(BIN)/python -m pytest
 
 .PHONY: test-e2e
-test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser ## Real agents against the ingestor.
+test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server ## Real agents against the ingestor and the C server.
 	$(BIN)/python -m pytest -p no:asyncio e2e
+
+# Linked as its users link it, from an installation (in target/stage); twice, the second time with sanitizers, which the tests run.
+.PHONY: c-server
+c-server: setup ## Builds the C server, examples/c-server, into target/c-server.
+	PREFIX=$(CURDIR)/target/stage scripts/install.sh
+	$(C_SERVER) BUILD=$(CURDIR)/target/c-server
+	$(C_SERVER) BUILD=$(CURDIR)/target/c-server/sanitized SANITIZE=address,undefined
+C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-print-directory -C examples/c-server \
+	LDFLAGS=-Wl,-rpath,$(CURDIR)/target/stage/lib
 
 .PHONY: bench
 bench: setup ## Benches against peers; writes target/bench/report.json.
