@@ -359,3 +359,38 @@ def test_a_key_that_is_being_verified_holds_up_nobody_else(ingestor: str) -> Non
         elasticsearch.shutdown()
     assert statuses == [401]
     assert not server.complaints
+
+
+@pytest.mark.parametrize("ingestor", INGESTORS)
+def test_pages_of_other_origins_are_turned_away(ingestor: str) -> None:
+    rules = {"allow_origins": ["https://*.shop.example"], "allow_headers": ["X-Trace", "X-More"]}
+    config = json.loads(configuration(tokens=[TOKEN], services=["allowed"]))
+    config["apm-server"]["rum"] |= rules
+    body = metadata("allowed") + EVENT
+    with Server(INGESTORS[ingestor], json.dumps(config)) as server:
+        url = urlsplit(server.url).netloc
+
+        def exchange(method: str, origin: str | None) -> tuple[int, dict[str, str], bytes]:
+            connection = http.client.HTTPConnection(url, timeout=30)
+            try:
+                headers = {"Content-Type": NDJSON, **({"Origin": origin} if origin else {})}
+                connection.request(method, "/intake/v2/rum/events", body if method == "POST" else None, headers)
+                answer = connection.getresponse()
+                return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+            finally:
+                connection.close()
+
+        ours, theirs, shown = "https://www.shop.example", "https://evil.example", "access-control-allow-origin"
+        status, headers, _ = exchange("OPTIONS", ours)
+        assert (status, headers[shown], headers["vary"]) == (200, ours, "Origin")
+        assert headers["access-control-allow-headers"].endswith("If-None-Match, X-Trace, X-More")
+        status, headers, _ = exchange("OPTIONS", theirs)
+        assert status == 200
+        assert shown not in headers
+        for origin in (theirs, None):
+            status, headers, text = exchange("POST", origin)
+            assert (status, shown in headers) == (403, False)
+            assert json.loads(text) == {"error": f"forbidden request: origin: '{origin or ''}' is not allowed"}
+        status, headers, _ = exchange("POST", ours)
+        assert (status, headers[shown]) == (202, ours)
+    assert server.written() == {"allowed": 1}

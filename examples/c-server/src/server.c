@@ -40,7 +40,8 @@ static const struct route *route_of(const char *path) {
 
 static bool answered(const struct request *request) { return request->reply.status != 0; }
 
-// What is known from the head alone: the path, the method, the credential, one event's charge, is the RUM route open.
+// What is known from the head alone: the path, the page's origin, the method, the credential, one event's charge, is
+// the RUM route open.
 static void enter(struct request *request, const char *path, const char *method) {
     const struct route *route = request->route = route_of(path);
     struct refusal refusal;
@@ -50,7 +51,9 @@ static void enter(struct request *request, const char *path, const char *method)
         refuse(&refusal, 404, "404 page not found");
         reply_refusal(&request->reply, &refusal);
     } else if (route->rum && strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0) {
-        cors_preflight(&request->reply);
+        cors_preflight(&request->reply, request->engine);
+    } else if (route->rum && !cors_enter(request->engine, request_field(request, MHD_HTTP_HEADER_ORIGIN), &refusal)) {
+        reply_refusal(&request->reply, &refusal);
     } else if (!(get && route->get) && !(request->post && route->post)) {
         refuse(&refusal, 405, "method not supported: %.20s", method);
         reply_refusal(&request->reply, &refusal);
@@ -68,7 +71,7 @@ static void enter(struct request *request, const char *path, const char *method)
 
 static enum MHD_Result send_answer(const struct server *server, struct request *request) {
     if (request->route && request->route->rum) {
-        cors_allow(&request->reply, request_field(request, MHD_HTTP_HEADER_ORIGIN));
+        cors_allow(&request->reply, server->engine, request_field(request, MHD_HTTP_HEADER_ORIGIN));
     }
     // Relaxed: a request that misses it by a hair is one that came before.
     if (atomic_load_explicit(&server->draining, memory_order_relaxed)) {
