@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::gcra::{Conformance, Gcra};
 use super::hash::KeyHasher;
-use super::table::{Batch, Charge, KeyHash, Table};
+use super::table::{Batch, Charge, Hits, KeyHash, Table};
 use crate::client_ip::ClientKey;
 use crate::decision::{Rate, RateLimits};
 
@@ -74,7 +74,7 @@ pub struct Verdict {
 }
 
 impl RateLimiter {
-    /// A limiter with all counters unused. Allocates 25 bytes a counter, once.
+    /// A limiter with all counters unused. Allocates 17 bytes a counter, once.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -113,27 +113,38 @@ impl RateLimiter {
         self.reserve_hashed(self.hasher.hash(client), n, max_wait_ns, now)
     }
 
-    #[inline]
+    #[inline(always)]
     fn reserve_hashed(&self, hash: KeyHash, n: u64, max_wait_ns: u64, now: u64) -> Verdict {
+        self.decide(hash, n, max_wait_ns, now, |batch| {
+            self.table
+                .charge(batch, &self.gcra, self.previous.as_deref())
+        })
+    }
+
+    /// Makes a verdict of how `charge` charges the batch.
+    #[inline(always)]
+    fn decide(
+        &self,
+        hash: KeyHash,
+        n: u64,
+        max_wait: u64,
+        now: u64,
+        charge: impl FnOnce(&Batch) -> Charge,
+    ) -> Verdict {
         let batch = Batch {
             hash,
             // What never fits must not take over a counter either; a peek tells what there is to tell.
             n: if n <= self.gcra.burst() { n } else { 0 },
             now,
-            max_wait: max_wait_ns,
+            max_wait,
         };
-        let Charge { conformance, tat } =
-            self.table
-                .charge(&batch, &self.gcra, self.previous.as_deref());
-        self.verdict(
-            if batch.n == 0 {
-                self.peek(tat, n, now)
-            } else {
-                conformance
-            },
-            tat,
-            now,
-        )
+        let Charge { conformance, tat } = charge(&batch);
+        let conformance = if batch.n == 0 {
+            self.peek(tat, n, now)
+        } else {
+            conformance
+        };
+        self.verdict(conformance, tat, now)
     }
 
     /// As [`RateLimiter::charge`] for many batches at once: `clients[i]` is charged `ns[i]` events, in that order, and
@@ -158,7 +169,7 @@ impl RateLimiter {
         }
         let chunks = clients.chunks(AT_ONCE).zip(ns.chunks(AT_ONCE));
         for ((clients, ns), verdicts) in chunks.zip(verdicts.chunks_mut(AT_ONCE)) {
-            let mut hashes = [KeyHash(0); AT_ONCE];
+            let mut hashes = [KeyHash::new(0); AT_ONCE];
             for (hash, &client) in hashes.iter_mut().zip(clients) {
                 *hash = self.hasher.hash(client);
             }
@@ -167,11 +178,19 @@ impl RateLimiter {
             hashes
                 .iter()
                 .for_each(|&hash| self.table.prefetch_hints(hash));
-            hashes
-                .iter()
-                .for_each(|&hash| self.table.prefetch_counter(hash));
-            for ((verdict, &hash), &n) in verdicts.iter_mut().zip(hashes).zip(ns) {
-                *verdict = self.reserve_hashed(hash, n, 0, now);
+            let mut hits: [Hits; AT_ONCE] = std::array::from_fn(|_| Hits::default());
+            for (hits, &hash) in hits.iter_mut().zip(hashes) {
+                *hits = self.table.prefetch_counter(hash);
+            }
+            let decided = verdicts
+                .iter_mut()
+                .zip(&mut hits)
+                .zip(hashes.iter().zip(ns));
+            for ((verdict, hits), (&hash, &n)) in decided {
+                *verdict = self.decide(hash, n, 0, now, |batch| {
+                    let previous = self.previous.as_deref();
+                    self.table.charge_one_of(hits, batch, &self.gcra, previous)
+                });
             }
         }
         Ok(())
@@ -226,7 +245,7 @@ impl RateLimiter {
         self.table.displaced()
     }
 
-    /// How many times a counter got a new owner, since the table was made.
+    /// How many times a counter got a new owner, since the table was made. Reads the whole table.
     #[must_use]
     pub fn claims(&self) -> u64 {
         self.table.claims()

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::slot::{FROZEN, State, UNSETTLED};
+use super::slot::{FROZEN, UNSETTLED};
 use super::{Batch, Charge, KeyHash, Table};
 use crate::ratelimit::gcra::Gcra;
 use crate::sync::{Ordering, mutant, unless_mutant};
@@ -62,7 +62,9 @@ impl Table {
             }
         }
         for index in 0..previous.capacity {
-            if let Some(hash) = previous.key_of(index) {
+            if let Some(hash) = previous.slot(index).owner_seqcst().key()
+                && !mutant("keys_left_behind")
+            {
                 let debt = previous.slot(index).freeze();
                 self.place(hash, self.shifted(debt));
             }
@@ -139,14 +141,5 @@ impl Table {
         } else {
             (tat + self.handover_shift).min(FROZEN - 1)
         }
-    }
-
-    /// The hash of the key that owns this counter, if it can be told.
-    fn key_of(&self, index: usize) -> Option<KeyHash> {
-        let owner = self.slot(index).owner_seqcst();
-        // Relaxed: the owner was confirmed after its locator was noted, and reading the owner acquired it.
-        let note = self.locators[index].load(Ordering::Relaxed);
-        let known = owner.state() == State::Owned && note & 0xffff_fffc == owner.incarnation();
-        known.then(|| KeyHash(note & !0xffff_ffff | u64::from(owner.fingerprint())))
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: hints are only hints. Whoever follows one checks the owner; whoever finds none looks at the
 //! owners themselves before claiming a counter. So no ordering is needed, and a byte that is late or wrong costs time only.
 
-use super::{Candidates, KeyHash, WINDOW};
+use super::{Candidates, KeyHash, WINDOW, memory};
 use crate::sync::{AtomicU64, Ordering};
 
 /// One word for each window, one byte for each counter; 0: nobody's yet.
@@ -14,39 +14,38 @@ const HIGHEST: u64 = 0x8080_8080_8080_8080;
 
 impl Hints {
     pub(super) fn new(windows: usize) -> Self {
-        Self(super::zeroed_words(windows))
+        Self(memory::zeroed_words(windows))
     }
 
-    /// The counter that is probably this key's.
-    #[inline]
-    pub(super) fn look_up(&self, candidates: Candidates, hash: KeyHash) -> Option<usize> {
-        let wanted = LOWEST * u64::from(tag(hash));
+    /// The counters that are probably this key's: nearly always one, or none.
+    #[inline(always)]
+    pub(super) fn look_up(&self, candidates: Candidates, hash: KeyHash) -> Hits {
+        let wanted = LOWEST * u64::from(hash.tag());
         let [first, second] = candidates.windows;
         // Both are read before either is looked at, so that the processor waits for memory once.
-        let (here, there) = (self.word(first), self.word(second));
-        let (here, there) = (equal_bytes(here, wanted), equal_bytes(there, wanted));
-        let (window, found) = if here != 0 {
-            (first, here)
-        } else {
-            (second, there)
-        };
-        (found != 0).then(|| window * WINDOW + found.trailing_zeros() as usize / 8)
+        let words = [self.word(first), self.word(second)];
+        Hits {
+            windows: candidates.windows,
+            bits: words.map(|word| equal_bytes(word, wanted)),
+        }
+    }
+
+    /// Has both words fetched into the cache.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, candidates: Candidates) {
+        let words = candidates.windows.map(|window| &self.0[window]);
+        words.into_iter().for_each(memory::prefetch);
     }
 
     /// Notes whose counter this is.
+    #[inline]
     pub(super) fn note(&self, index: usize, hash: KeyHash) {
         let word = &self.0[index / WINDOW];
         let shift = index % WINDOW * 8;
-        let noted = u64::from(tag(hash)) << shift;
-        // Relaxed: see the invariant.
-        let mut current = word.load(Ordering::Relaxed);
-        while current & (0xff << shift) != noted {
-            let new = current & !(0xff << shift) | noted;
-            match word.compare_exchange_weak(current, new, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(newer) => current = newer,
-            }
-        }
+        // Relaxed, and no compare-and-swap: see the invariant. If two threads note hints of one window at once, one of them is lost,
+        // and whoever misses it notes it again.
+        let others = word.load(Ordering::Relaxed) & !(0xff << shift);
+        word.store(others | u64::from(hash.tag()) << shift, Ordering::Relaxed);
     }
 
     #[inline]
@@ -56,10 +55,23 @@ impl Hints {
     }
 }
 
-/// The byte that stands for a key; never 0.
-#[inline]
-fn tag(hash: KeyHash) -> u8 {
-    (hash.fingerprint() as u8).max(1)
+/// What a look-up found, to be gone through.
+#[derive(Clone, Default)]
+pub(crate) struct Hits {
+    windows: [usize; 2],
+    /// The highest bit of each byte that says so, for either window.
+    bits: [u64; 2],
+}
+
+impl Hits {
+    /// The next counter.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Option<usize> {
+        let here = usize::from(self.bits[0] == 0);
+        let bits = self.bits[here];
+        self.bits[here] = bits & bits.wrapping_sub(1);
+        (bits != 0).then(|| self.windows[here] * WINDOW + bits.trailing_zeros() as usize / 8)
+    }
 }
 
 /// The highest bit of each byte that is equal in both words. Above the first such byte there may be false ones.
@@ -93,12 +105,20 @@ mod tests {
     fn a_note_is_found_and_replaced() {
         let hints = Hints::new(2);
         let candidates = Candidates { windows: [0, 1] };
-        let (one, other) = (KeyHash(0x1200_0000_0034), KeyHash(0x5600_0000_0078));
-        assert_eq!(hints.look_up(candidates, one), None);
+        let (one, other) = (KeyHash::new(0x34 << 18), KeyHash::new(0x78 << 18));
+        let first = |hash| hints.look_up(candidates, hash).next();
+        assert_eq!(first(one), None);
         hints.note(11, one);
-        assert_eq!(hints.look_up(candidates, one), Some(11));
+        assert_eq!(first(one), Some(11));
+        hints.note(2, one);
+        let mut hits = hints.look_up(candidates, one);
+        assert_eq!(
+            [hits.next(), hits.next(), hits.next()],
+            [Some(2), Some(11), None]
+        );
+        hints.note(2, other);
         hints.note(11, other);
-        assert_eq!(hints.look_up(candidates, one), None);
-        assert_eq!(hints.look_up(candidates, other), Some(11));
+        assert_eq!(first(one), None);
+        assert_eq!(first(other), Some(2));
     }
 }
