@@ -114,37 +114,22 @@ impl RateLimiter {
     }
 
     #[inline(always)]
-    fn reserve_hashed(&self, hash: KeyHash, n: u64, max_wait_ns: u64, now: u64) -> Verdict {
-        self.decide(hash, n, max_wait_ns, now, |batch| {
-            self.table
-                .charge(batch, &self.gcra, self.previous.as_deref())
-        })
+    fn reserve_hashed(&self, hash: KeyHash, n: u64, max_wait: u64, now: u64) -> Verdict {
+        let batch = self.batch(hash, n, max_wait, now);
+        let previous = self.previous.as_deref();
+        let charge = self.table.charge(&batch, &self.gcra, previous);
+        self.verdict(charge, &batch, n)
     }
 
-    /// Makes a verdict of how `charge` charges the batch.
     #[inline(always)]
-    fn decide(
-        &self,
-        hash: KeyHash,
-        n: u64,
-        max_wait: u64,
-        now: u64,
-        charge: impl FnOnce(&Batch) -> Charge,
-    ) -> Verdict {
-        let batch = Batch {
+    fn batch(&self, hash: KeyHash, n: u64, max_wait: u64, now: u64) -> Batch {
+        Batch {
             hash,
             // What never fits must not take over a counter either; a peek tells what there is to tell.
             n: if n <= self.gcra.burst() { n } else { 0 },
             now,
             max_wait,
-        };
-        let Charge { conformance, tat } = charge(&batch);
-        let conformance = if batch.n == 0 {
-            self.peek(tat, n, now)
-        } else {
-            conformance
-        };
-        self.verdict(conformance, tat, now)
+        }
     }
 
     /// As [`RateLimiter::charge`] for many batches at once: `clients[i]` is charged `ns[i]` events, in that order, and
@@ -187,10 +172,10 @@ impl RateLimiter {
                 .zip(&mut hits)
                 .zip(hashes.iter().zip(ns));
             for ((verdict, hits), (&hash, &n)) in decided {
-                *verdict = self.decide(hash, n, 0, now, |batch| {
-                    let previous = self.previous.as_deref();
-                    self.table.charge_one_of(hits, batch, &self.gcra, previous)
-                });
+                let batch = self.batch(hash, n, 0, now);
+                let previous = self.previous.as_deref();
+                let charge = self.table.charge_one_of(hits, &batch, &self.gcra, previous);
+                *verdict = self.verdict(charge, &batch, n);
             }
         }
         Ok(())
@@ -205,8 +190,15 @@ impl RateLimiter {
         }
     }
 
-    #[inline]
-    fn verdict(&self, conformance: Conformance, tat: u64, now: u64) -> Verdict {
+    /// What a charge means to the caller, who asked for `n` events.
+    #[inline(always)]
+    fn verdict(&self, charge: Charge, batch: &Batch, n: u64) -> Verdict {
+        let Charge { conformance, tat } = charge;
+        let conformance = if batch.n == 0 {
+            self.peek(tat, n, batch.now)
+        } else {
+            conformance
+        };
         let (admitted, retry_after_ns, wait_ns) = match conformance {
             Conformance::Conforming { wait, .. } => (true, Some(0), wait),
             Conformance::NonConforming { retry_after } => (false, Some(retry_after), 0),
@@ -222,7 +214,7 @@ impl RateLimiter {
                     burst_multiplier: self.limits.burst_multiplier,
                 },
                 tat,
-                now,
+                now: batch.now,
             },
         }
     }

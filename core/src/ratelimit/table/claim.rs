@@ -80,6 +80,9 @@ impl Table {
                     let tat = victim.tat.max(debt);
                     let conformance = gcra.conform(tat, batch.now, batch.n, batch.max_wait);
                     if batch.n == 0 || !matches!(conformance, Conformance::Conforming { .. }) {
+                        if batch.n > 0 {
+                            self.loosen_if_exhausted(victim.tat, batch, gcra);
+                        }
                         return Charge { conformance, tat };
                     }
                     let Some(claim) = self.stake(victim, batch) else {
@@ -112,6 +115,31 @@ impl Table {
         }
     }
 
+    /// Where no candidate has room for one event, even the one with the smallest TAT, takes from all their owners the right to their
+    /// counters, but no counter and no debt.
+    ///
+    /// Who owns an exhausted counter would be refused until that one has room, while strangers take whichever has room first;
+    /// so it is better to be a stranger, and well-behaved clients must not fare worse than an attacker's. Where all counters are candidates of
+    /// every key nobody loses a counter like this: who returned could find a TAT that is smaller by a fraction of an event.
+    #[cold]
+    #[inline(never)]
+    fn loosen_if_exhausted(&self, smallest_tat: u64, batch: &Batch, gcra: &Gcra) {
+        let room_for_one = matches!(
+            gcra.conform(smallest_tat, batch.now, 1, 0),
+            Conformance::Conforming { .. }
+        );
+        if room_for_one || self.capacity <= 2 * WINDOW {
+            return;
+        }
+        for index in self.candidates_of(batch.hash) {
+            let owner = self.slot(index).owner();
+            if owner.state() == State::Owned {
+                // Whether it succeeds or not: then there is another owner.
+                self.slot(index).change_owner(owner, owner.loosened());
+            }
+        }
+    }
+
     /// Gives the key a counter with at least this debt, unless all candidates belong to keys that owe more.
     pub(super) fn place(&self, hash: KeyHash, debt: u64) {
         loop {
@@ -119,7 +147,7 @@ impl Table {
                 Sight::Owned(_) | Sight::Moved(_) => return,
                 Sight::Claimed(index, claim) => (index, claim),
                 Sight::Absent(victim) => {
-                    if victim.owner.state() != State::Free && victim.tat >= debt {
+                    if !is_nobodys(victim.owner) && victim.tat >= debt {
                         return;
                     }
                     let Some(claim) = self.claim(victim.index, victim.owner, hash) else {
@@ -228,7 +256,7 @@ impl Table {
                 _ => {}
             }
             let tat = self.slot(index).tat();
-            let rank = |owner: Owner, tat: u64| (owner.state() != State::Free, tat);
+            let rank = |owner: Owner, tat: u64| (!is_nobodys(owner), tat);
             if best.is_none_or(|victim| rank(owner, tat) < rank(victim.owner, victim.tat)) {
                 best = Some(Victim { index, owner, tat });
             }
@@ -245,7 +273,7 @@ impl Table {
     #[inline]
     pub(super) fn stake(&self, victim: Victim, batch: &Batch) -> Option<Owner> {
         let claim = self.claim(victim.index, victim.owner, batch.hash)?;
-        if victim.tat > batch.now && victim.owner.state() == State::Owned {
+        if victim.tat > batch.now && matches!(victim.owner.state(), State::Owned | State::Loose) {
             // Relaxed: a statistic.
             self.displaced.fetch_add(1, Ordering::Relaxed);
         }
@@ -312,7 +340,7 @@ impl Table {
                         return false;
                     }
                 }
-                State::Free => {}
+                State::Free | State::Loose => {}
             }
         }
         true
@@ -324,6 +352,10 @@ impl Table {
 fn concerning(slots: &[Slot], hash: KeyHash) -> usize {
     let concerns = slots.iter().map(|slot| slot.owner_seqcst().concerns(hash));
     concerns.map(usize::from).sum()
+}
+
+fn is_nobodys(owner: Owner) -> bool {
+    matches!(owner.state(), State::Free | State::Loose)
 }
 
 /// Keeps the lower one of two claims.

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::slot::{FROZEN, UNSETTLED};
+use super::slot::{FROZEN, State, UNSETTLED};
 use super::{Batch, Charge, KeyHash, Table};
 use crate::ratelimit::gcra::Gcra;
 use crate::sync::{Ordering, mutant, unless_mutant};
@@ -61,12 +61,14 @@ impl Table {
                 self.dropped.fetch_max(tat, Ordering::Relaxed);
             }
         }
-        for index in 0..previous.capacity {
-            if let Some(hash) = previous.slot(index).owner_seqcst().key()
-                && !mutant("keys_left_behind")
-            {
-                let debt = previous.slot(index).freeze();
-                self.place(hash, self.shifted(debt));
+        // Owners first: a key that lost its counter may own another one by now, which is the one that counts.
+        for state in [State::Owned, State::Loose] {
+            for index in 0..previous.capacity {
+                let owner = previous.slot(index).owner_seqcst();
+                if owner.state() == state && !mutant("keys_left_behind") {
+                    let debt = previous.slot(index).freeze();
+                    self.place(owner.key(), self.shifted(debt));
+                }
             }
         }
     }
@@ -81,7 +83,10 @@ impl Table {
         for index in previous.candidates_of(hash) {
             previous.slot(index).freeze();
         }
-        previous.find_exactly(hash).map_or(0, owed)
+        previous
+            .find_exactly(hash)
+            .or_else(|| previous.find_loose(hash))
+            .map_or(0, owed)
     }
 
     /// Charges a batch whose counter can't be charged here.

@@ -3,6 +3,8 @@
 //! Invariant: hints are only hints. Whoever follows one checks the owner; whoever finds none looks at the
 //! owners themselves before claiming a counter. So no ordering is needed, and a byte that is late or wrong costs time only.
 
+use std::hint::select_unpredictable;
+
 use super::{Candidates, KeyHash, WINDOW, memory};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -64,21 +66,31 @@ pub(crate) struct Hits {
 }
 
 impl Hits {
-    /// The next counter.
+    /// The first counter.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Option<usize> {
-        let here = usize::from(self.bits[0] == 0);
-        let bits = self.bits[here];
-        self.bits[here] = bits & bits.wrapping_sub(1);
-        (bits != 0).then(|| self.windows[here] * WINDOW + bits.trailing_zeros() as usize / 8)
+    pub(super) fn first(&self) -> Option<usize> {
+        let [here, there] = self.bits;
+        // In which of both windows a key's counter is can't be predicted; to compute both costs less than to guess.
+        let window = select_unpredictable(here != 0, self.windows[0], self.windows[1]);
+        let bits = select_unpredictable(here != 0, here, there);
+        (here | there != 0).then(|| window * WINDOW + bits.trailing_zeros() as usize / 8)
+    }
+
+    /// All others.
+    pub(super) fn without_first(&self) -> Self {
+        let mut rest = self.clone();
+        let bits = usize::from(rest.bits[0] == 0);
+        rest.bits[bits] &= rest.bits[bits].wrapping_sub(1);
+        rest
     }
 }
 
-/// The highest bit of each byte that is equal in both words. Above the first such byte there may be false ones.
+/// The highest bit of each byte that is equal in both words.
 #[inline]
 fn equal_bytes(a: u64, b: u64) -> u64 {
     let zero_if_equal = a ^ b;
-    zero_if_equal.wrapping_sub(LOWEST) & !zero_if_equal & HIGHEST
+    // Adding to seven bits of each byte carries into the eighth, and no further, unless all seven are 0.
+    !(((zero_if_equal & !HIGHEST) + !HIGHEST) | zero_if_equal | !HIGHEST)
 }
 
 #[cfg(test)]
@@ -87,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_equal_byte_is_found() {
-        for tag in [1u8, 0x7f, 0x80, 0xff] {
+    fn equal_bytes_are_found_and_no_others() {
+        for tag in [1u8, 2, 0x7f, 0x80, 0xff] {
             for place in 0..8 {
                 for other in [0u8, 0x81, tag ^ 1, tag ^ 0x80] {
                     let mut bytes = [other; 8];
                     bytes[place] = tag;
                     let found = equal_bytes(u64::from_le_bytes(bytes), LOWEST * u64::from(tag));
-                    assert_eq!(found.trailing_zeros() as usize / 8, place);
+                    assert_eq!(found, 0x80 << (place * 8), "{tag} {place} {other}");
                 }
             }
             assert_eq!(equal_bytes(0, LOWEST * u64::from(tag)), 0);
@@ -106,16 +118,15 @@ mod tests {
         let hints = Hints::new(2);
         let candidates = Candidates { windows: [0, 1] };
         let (one, other) = (KeyHash::new(0x34 << 18), KeyHash::new(0x78 << 18));
-        let first = |hash| hints.look_up(candidates, hash).next();
+        let first = |hash| hints.look_up(candidates, hash).first();
         assert_eq!(first(one), None);
         hints.note(11, one);
         assert_eq!(first(one), Some(11));
         hints.note(2, one);
-        let mut hits = hints.look_up(candidates, one);
-        assert_eq!(
-            [hits.next(), hits.next(), hits.next()],
-            [Some(2), Some(11), None]
-        );
+        let hits = hints.look_up(candidates, one);
+        assert_eq!(hits.first(), Some(2));
+        assert_eq!(hits.without_first().first(), Some(11));
+        assert_eq!(hits.without_first().without_first().first(), None);
         hints.note(2, other);
         hints.note(11, other);
         assert_eq!(first(one), None);

@@ -186,26 +186,45 @@ impl Table {
     /// Charges a batch. `previous` is the table that this one replaces, while the handover lasts.
     #[inline(always)]
     pub(crate) fn charge(&self, batch: &Batch, gcra: &Gcra, previous: Option<&Table>) -> Charge {
-        let mut hits = self.hints.look_up(self.candidates(batch.hash), batch.hash);
-        self.charge_one_of(&mut hits, batch, gcra, previous)
+        let hits = self.hints.look_up(self.candidates(batch.hash), batch.hash);
+        self.charge_one_of(&hits, batch, gcra, previous)
     }
 
     /// Charges a batch to that one of these counters which the key owns; if it owns none of them, as [`Table::charge`].
     #[inline(always)]
     pub(crate) fn charge_one_of(
         &self,
-        hits: &mut Hits,
+        hits: &Hits,
         batch: &Batch,
         gcra: &Gcra,
         previous: Option<&Table>,
     ) -> Charge {
-        while let Some(index) = hits.next() {
-            if self.slot(index).owner().is_owned_by(batch.hash) {
-                return self.charge_counter(index, batch, gcra, previous);
+        match hits.first() {
+            Some(index) if self.slot(index).owner().is_owned_by(batch.hash) => {
+                self.charge_counter(index, batch, gcra, previous)
             }
+            Some(_) => self.charge_one_of_the_rest(hits, batch, gcra, previous),
+            None => self.charge_newcomer(batch, gcra, previous),
         }
-        // Or the hints are late.
-        self.charge_newcomer(batch, gcra, previous)
+    }
+
+    /// As [`Table::charge_one_of`], where the first one is another key's.
+    #[cold]
+    #[inline(never)]
+    fn charge_one_of_the_rest(
+        &self,
+        hits: &Hits,
+        batch: &Batch,
+        gcra: &Gcra,
+        previous: Option<&Table>,
+    ) -> Charge {
+        let rest = hits.without_first();
+        if rest.first().is_some() {
+            self.charge_one_of(&rest, batch, gcra, previous)
+        } else {
+            // Or the hints are late.
+            self.charge_newcomer(batch, gcra, previous)
+        }
     }
 
     /// Has the key's hints fetched into the cache.
@@ -218,7 +237,7 @@ impl Table {
     #[inline(always)]
     pub(crate) fn prefetch_counter(&self, hash: KeyHash) -> Hits {
         let hits = self.hints.look_up(self.candidates(hash), hash);
-        match hits.clone().next() {
+        match hits.first() {
             Some(index) => prefetch(self.slot(index)),
             None => self.prefetch_windows(hash),
         }
@@ -242,6 +261,13 @@ impl Table {
     fn find_exactly(&self, hash: KeyHash) -> Option<usize> {
         self.candidates_of(hash)
             .find(|&index| self.slot(index).owner().is_owned_by(hash))
+    }
+
+    /// The counter that this key owned last, if it has been nobody's since.
+    #[cold]
+    fn find_loose(&self, hash: KeyHash) -> Option<usize> {
+        self.candidates_of(hash)
+            .find(|&index| self.slot(index).owner_seqcst().is_remembered_by(hash))
     }
 
     /// GCRA's loop: reads the TAT, decides, and stores the new TAT if nobody was faster.

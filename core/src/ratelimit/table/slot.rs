@@ -33,51 +33,60 @@ pub(super) const UNSETTLED: u64 = u64::MAX;
 pub(super) enum State {
     /// Nobody's. The TAT may still lie ahead: that debt is the next owner's.
     Free,
+    /// Nobody's, but it remembers whose it was, in case that the table is replaced.
+    Loose,
     /// Claimed for a key, but another claim for the same key may win. Nothing is charged to it.
     Claimed,
     /// The one counter of its key.
     Owned,
 }
 
-/// An owner word: the key's hash ([`KeyHash`], 46 bits), incarnation (16 bits), state (2 bits).
+/// An owner word: the key's hash ([`KeyHash`], 46 bits), whether it has a claim (1 bit), incarnation (16 bits), and one bit more for the
+/// state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Owner(pub(super) u64);
 
-const STATE: u64 = 0b11;
-const INCARNATION: u64 = 0x3_fffc;
-const INCARNATION_STEP: u64 = 0b100;
+/// [`State::Claimed`] or [`State::Owned`].
+const TAKEN: u64 = 1 << 17;
+/// [`State::Owned`] or [`State::Loose`].
+const SETTLED: u64 = 1;
+const INCARNATION: u64 = 0x1_fffe;
+const INCARNATION_STEP: u64 = 0b10;
 /// How many incarnations are told apart.
 pub(super) const INCARNATIONS: u64 = INCARNATION / INCARNATION_STEP + 1;
 
 impl Owner {
-    const FREE: u64 = 0;
-    const CLAIMED: u64 = 1;
-    const OWNED: u64 = 2;
-
     #[inline]
     pub(super) fn state(self) -> State {
-        match self.0 & STATE {
-            Self::FREE => State::Free,
-            Self::CLAIMED => State::Claimed,
-            _ => State::Owned,
+        match (self.0 & TAKEN != 0, self.0 & SETTLED != 0) {
+            (false, false) => State::Free,
+            (false, true) => State::Loose,
+            (true, false) => State::Claimed,
+            (true, true) => State::Owned,
         }
     }
 
-    /// Whether this counter is claimed for, or owned by, the key with this hash. (Or free, if the hash is 0.)
+    /// Whether this counter is claimed for, or owned by, the key with this hash.
     #[inline]
     pub(super) fn concerns(self, hash: KeyHash) -> bool {
-        (self.0 ^ hash.bits()) & KeyHash::BITS == 0
+        // The lower bits are the incarnation and which of both it is.
+        self.0 ^ (hash.bits() | TAKEN) < TAKEN
     }
 
     /// Whether this is the one counter of the key with this hash.
     #[inline]
     pub(super) fn is_owned_by(self, hash: KeyHash) -> bool {
-        self.0 & !INCARNATION == hash.bits() | Self::OWNED
+        self.0 & !INCARNATION == hash.bits() | TAKEN | SETTLED
     }
 
-    /// The hash of the key whose counter this is.
-    pub(super) fn key(self) -> Option<KeyHash> {
-        (self.state() == State::Owned).then(|| KeyHash::new(self.0))
+    /// Whether this was the one counter of the key with this hash, and has not been anybody's since.
+    pub(super) fn is_remembered_by(self, hash: KeyHash) -> bool {
+        self.0 & !INCARNATION == hash.bits() | SETTLED
+    }
+
+    /// The hash of the key whose counter this is, or, if it is loose, was.
+    pub(super) fn key(self) -> KeyHash {
+        KeyHash::new(self.0)
     }
 
     /// How often the counter has changed hands, modulo [`INCARNATIONS`].
@@ -91,18 +100,23 @@ impl Owner {
     pub(super) fn claimed_by(self, hash: KeyHash) -> Self {
         let step = unless_mutant("incarnation_stands_still", INCARNATION_STEP, 0);
         let incarnation = self.0.wrapping_add(step) & INCARNATION;
-        Self(hash.bits() | incarnation | Self::CLAIMED)
+        Self(hash.bits() | TAKEN | incarnation)
     }
 
     /// The same incarnation, owned.
     #[inline]
     pub(super) fn confirmed(self) -> Self {
-        Self(self.0 & !STATE | Self::OWNED)
+        Self(self.0 | SETTLED)
     }
 
     /// The same incarnation, given up.
     pub(super) fn released(self) -> Self {
-        Self(self.0 & INCARNATION | Self::FREE)
+        Self(self.0 & INCARNATION)
+    }
+
+    /// The same incarnation of an owner that has no right to the counter any more.
+    pub(super) fn loosened(self) -> Self {
+        Self(self.0 & !TAKEN)
     }
 }
 
