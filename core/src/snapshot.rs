@@ -122,6 +122,7 @@ impl Snapshot {
     }
 
     /// A credential that is present and wrong never falls back to anonymous.
+    #[inline]
     fn authenticate(
         &self,
         authorization: Option<&[u8]>,
