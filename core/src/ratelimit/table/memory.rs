@@ -25,37 +25,10 @@ where
     [T]: zerocopy::FromZeros + zerocopy::KnownLayout<PointerMetadata = usize>,
 {
     match <[T] as zerocopy::FromZeros>::new_box_zeroed_with_elems(n) {
-        Ok(memory) => {
-            prefer_huge_pages(&memory);
-            memory
-        }
+        Ok(memory) => memory,
         // What `Vec` does when memory runs out.
         Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<T>()),
     }
-}
-
-/// Asks the system to back this memory by huge pages, where it has some (Linux: unless transparent huge pages are off).
-///
-/// A decision on a large table goes to a random place of it, and with small pages it waits for the page table nearly as long
-/// as for the counter.
-#[cfg(not(loom))]
-fn prefer_huge_pages<T>(memory: &[T]) {
-    #[cfg(target_os = "linux")]
-    {
-        /// A multiple of every page size in use, and the size of a huge page on most machines.
-        const HUGE: usize = 2 << 20;
-        let range = memory.as_ptr_range();
-        let (start, end) = (range.start.addr(), range.end.addr());
-        let (start, end) = (start.next_multiple_of(HUGE), end / HUGE * HUGE);
-        if start < end {
-            let inner = memory.as_ptr().with_addr(start).cast_mut().cast();
-            // SAFETY: the range is whole pages that lie within `memory`, and this advice changes neither what they hold nor
-            // who may use them. If the system doesn't follow it, nothing has happened.
-            unsafe { libc::madvise(inner, end - start, libc::MADV_HUGEPAGE) };
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = memory;
 }
 
 #[cfg(loom)]
