@@ -17,7 +17,7 @@
 //! for the claimant: it goes on with that claim itself. Of rival claims the one with the lowest index survives.
 
 use super::slot::{FROZEN, INCARNATIONS, Owner, Slot, State};
-use super::{Batch, Charge, KeyHash, Table, WINDOW};
+use super::{Batch, Charge, KeyHash, Table, WINDOW, Window};
 use crate::ratelimit::gcra::{Conformance, Gcra};
 use crate::sync::{Ordering, mutant};
 
@@ -167,17 +167,18 @@ impl Table {
     /// Looks over the candidates of a newcomer.
     #[inline(always)]
     fn look(&self, hash: KeyHash, now: u64) -> Sight {
-        self.prefetch_windows(hash);
-        let [first, second] = self.candidates(hash).windows;
+        let windows = self.windows_of(hash);
+        windows.into_iter().for_each(Window::prefetch);
+        let [first, second] = windows;
         // Where every counter is a candidate there is nothing to balance, and the smallest TAT is taken always.
         let balance = self.capacity > 2 * WINDOW;
-        let first = self.survey(first, hash, now);
+        let first = first.survey(hash, now);
         if balance && first.passed == WINDOW && !first.moved && !first.concerns_key {
             // No window is emptier. Should the other one concern the key, that is found before the claim is confirmed, and
             // nobody is displaced by it.
             return Sight::Absent(first.best);
         }
-        let second = self.survey(second, hash, now);
+        let second = second.survey(hash, now);
         if first.concerns_key | second.concerns_key | first.moved | second.moved {
             return self.look_closely(hash);
         }
@@ -190,34 +191,6 @@ impl Table {
             second.best.tat < first.best.tat
         };
         Sight::Absent(if take_second { second.best } else { first.best })
-    }
-
-    /// Reads all counters of a window once.
-    #[inline(always)]
-    fn survey(&self, window: usize, hash: KeyHash, now: u64) -> Survey {
-        let (start, slots) = self.slots_of(window);
-        let (mut best, mut least) = (0, u64::MAX);
-        let (mut passed, mut all, mut concerns_key) = (0, 0, false);
-        for (offset, slot) in slots.iter().enumerate() {
-            concerns_key |= slot.owner_seqcst().concerns(hash);
-            let tat = slot.tat();
-            all |= tat;
-            passed += usize::from(tat <= now);
-            if tat < least {
-                (best, least) = (offset, tat);
-            }
-        }
-        let index = start + best;
-        Survey {
-            best: Victim {
-                index,
-                owner: self.slot(index).owner_seqcst(),
-                tat: least,
-            },
-            passed,
-            moved: all & FROZEN != 0,
-            concerns_key,
-        }
     }
 
     /// As [`Table::look`], where a candidate concerns the key or can't be charged here.
@@ -302,11 +275,8 @@ impl Table {
             self.slot(index).raise_tat(debt);
         }
         // The claim itself concerns the key; is there another one?
-        let concerning: usize = self
-            .candidates(hash)
-            .windows()
-            .map(|window| concerning(self.slots_of(window).1, hash))
-            .sum();
+        let [first, second] = self.windows_of(hash);
+        let concerning = first.concerning(hash) + second.concerning(hash);
         if concerning > 1 && !mutant("confirm_blindly") && !self.overcome_rivals(index, claim, hash)
         {
             return false;
@@ -347,11 +317,43 @@ impl Table {
     }
 }
 
-/// How many of these counters are the key's, or claimed for it.
-#[inline(always)]
-fn concerning(slots: &[Slot], hash: KeyHash) -> usize {
-    let concerns = slots.iter().map(|slot| slot.owner_seqcst().concerns(hash));
-    concerns.map(usize::from).sum()
+impl Window<'_> {
+    /// Reads all counters once.
+    #[inline(always)]
+    fn survey(self, hash: KeyHash, now: u64) -> Survey {
+        let (mut best, mut least) = (0, u64::MAX);
+        let (mut passed, mut all, mut concerns_key) = (0, 0, false);
+        for (offset, slot) in self.slots.iter().enumerate() {
+            concerns_key |= slot.owner_seqcst().concerns(hash);
+            let tat = slot.tat();
+            all |= tat;
+            passed += usize::from(tat <= now);
+            if tat < least {
+                (best, least) = (offset, tat);
+            }
+        }
+        Survey {
+            best: Victim {
+                index: self.start + best,
+                // An empty window has none, and no TAT that would be chosen.
+                owner: self.slots.get(best).map_or(Owner(0), Slot::owner_seqcst),
+                tat: least,
+            },
+            passed,
+            moved: all & FROZEN != 0,
+            concerns_key,
+        }
+    }
+
+    /// How many counters are the key's, or claimed for it.
+    #[inline(always)]
+    fn concerning(self, hash: KeyHash) -> usize {
+        let concerns = |slot: &Slot| slot.owner_seqcst().concerns(hash);
+        self.slots
+            .iter()
+            .map(|slot| usize::from(concerns(slot)))
+            .sum()
+    }
 }
 
 fn is_nobodys(owner: Owner) -> bool {

@@ -129,6 +129,25 @@ struct Candidates {
     windows: [usize; 2],
 }
 
+/// The counters of a window.
+#[derive(Clone, Copy)]
+struct Window<'a> {
+    /// The index of the first one.
+    start: usize,
+    slots: &'a [Slot],
+}
+
+impl Window<'_> {
+    /// Has all of them fetched into the cache.
+    #[inline(always)]
+    fn prefetch(self) {
+        // Half of a window is a cache line.
+        for slot in [self.slots.first(), self.slots.get(WINDOW / 2)] {
+            slot.into_iter().for_each(prefetch);
+        }
+    }
+}
+
 impl Candidates {
     /// The windows, each once.
     #[inline]
@@ -250,13 +269,7 @@ impl Table {
     /// Has all candidates of a key fetched into the cache.
     #[inline(always)]
     fn prefetch_windows(&self, hash: KeyHash) {
-        for window in self.candidates(hash).windows {
-            let slots = self.slots_of(window).1;
-            slots
-                .iter()
-                .step_by(CACHE_LINE / size_of::<Slot>())
-                .for_each(prefetch);
-        }
+        self.windows_of(hash).into_iter().for_each(Window::prefetch);
     }
 
     /// The counter that this key owns. Reads all candidates.
@@ -355,14 +368,19 @@ impl Table {
         start..(start + WINDOW).min(self.capacity)
     }
 
-    /// The counters of a window, and the index of the first one.
+    /// The windows of a key; where both are one, the second is empty.
     #[inline(always)]
-    fn slots_of(&self, window: usize) -> (usize, &[Slot]) {
-        let range = self.window(window);
-        (
-            range.start,
-            &self.slots[self.first + range.start..self.first + range.end],
-        )
+    fn windows_of(&self, hash: KeyHash) -> [Window<'_>; 2] {
+        let [first, second] = self.candidates(hash).windows;
+        let last = if second == first { 0 } else { WINDOW };
+        [(first, WINDOW), (second, last)].map(|(window, at_most)| {
+            let start = window * WINDOW;
+            let length = at_most.min(self.capacity - start);
+            Window {
+                start,
+                slots: &self.slots[self.first + start..][..length],
+            }
+        })
     }
 
     #[inline]
