@@ -99,6 +99,17 @@ impl<'e> Client<'e> {
 
     /// The rest of what [`Engine::check`] does, for a client that was identified already.
     pub fn check(&self, question: &Question<'_>, now: Option<u64>) -> Decision {
+        self.check_with(question, now, NO_REQUEST)
+    }
+
+    /// As [`Client::check`], where the request is still at hand.
+    #[inline]
+    pub(crate) fn check_with(
+        &self,
+        question: &Question<'_>,
+        now: Option<u64>,
+        request: Option<&Request<'_>>,
+    ) -> Decision {
         let snapshot = self.engine.snapshot.load();
         let decide = Decide {
             snapshot: &snapshot,
@@ -111,7 +122,7 @@ impl<'e> Client<'e> {
             snapshot.limiter.charge(client, cost, now)
         });
         self.engine
-            .conclude(&decision, || (question.resource, NO_REQUEST), clock_read);
+            .conclude(&decision, || (question.resource, request), clock_read);
         decision
     }
 

@@ -35,7 +35,8 @@ impl Engine {
         now: Option<u64>,
     ) -> Decision {
         let identity = self.identify_waiting(request, now);
-        self.client(identity).check(question, now)
+        self.client(identity)
+            .check_with(question, now, Some(request))
     }
 
     /// Concludes a verification that was started: counts what it came to, and records it if the client was refused, as
