@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the build needs is there: Rust, Python with venv, a C compiler, Node.js, curl and valgrind. Installs what is Debian's
-# (as root); what is not, or can't be installed, is named with what to do.
+# Makes sure that what the build needs is there: Rust, Python with venv, C and C++ with what their tests use, Node.js, curl and valgrind.
+# Installs what is Debian's (as root); what is not, or can't be installed, is named with what to do.
 set -euo pipefail
 
 missing=()
@@ -12,6 +12,19 @@ need python3 python3
 need npm npm
 need curl curl
 need valgrind valgrind
+need g++ g++
+need cmake cmake
+need pkg-config pkg-config
+need clang-format clang-format
+header() { # file, Debian package
+    echo "#include <$1>" | cc -include stdarg.h -include stddef.h -include stdint.h -include setjmp.h -fsyntax-only -x c - 2>/dev/null || missing+=("$2")
+}
+if command -v cc >/dev/null 2>&1; then
+    header cmocka.h libcmocka-dev
+    header cjson/cJSON.h libcjson-dev
+else
+    missing+=(libc6-dev libcmocka-dev libcjson-dev)
+fi
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then

@@ -27,7 +27,7 @@ static const char *const SHOP = "apm-server:\n"
                                 "      rate_limit: {ip_limit: 100, event_limit: 10}\n";
 
 /* The header of `verifier`'s keys: base64 of id:key. */
-#define CI_KEY "ApiKey Y2k6Y29ycmVjdC1ob3JzZQ=="      /* ci:correct-horse */
+#define CI_KEY "ApiKey Y2k6Y29ycmVjdC1ob3JzZQ=="        /* ci:correct-horse */
 #define WRONG_KEY "ApiKey Y2k6d3Jvbmctd3Jvbmctd3Jvbmc=" /* ci:wrong-wrong-wrong */
 #define LATER_KEY "ApiKey bGF0ZXI6d2FpdC1mb3ItaXQ="     /* later:wait-for-it */
 

@@ -116,9 +116,9 @@ static void test_a_client_answers_in_steps(void **state)
     assert_decided(&decision, TOLLBAR_REASON_ALLOWED, 202);
     assert_int_equal(tollbar_client_check(engine, &copy, &question, &now, &decision), TOLLBAR_STATUS_OK);
     assert_decided(&decision, TOLLBAR_REASON_ALLOWED, 202);
-    assert_int_equal(tollbar_client_authorize(engine, &copy, TOLLBAR_ACTION_INGEST, question.agent, question.service,
-                                              &decision),
-                     TOLLBAR_STATUS_OK);
+    assert_int_equal(
+        tollbar_client_authorize(engine, &copy, TOLLBAR_ACTION_INGEST, question.agent, question.service, &decision),
+        TOLLBAR_STATUS_OK);
     assert_decided(&decision, TOLLBAR_REASON_ALLOWED, 202);
     tollbar_client_authorize(engine, &copy, TOLLBAR_ACTION_SOURCEMAP, question.agent, question.service, &decision);
     assert_decided(&decision, TOLLBAR_REASON_ANONYMOUS_NOT_PERMITTED, 403);

@@ -80,8 +80,7 @@ static void ask(struct asked *asked, const char *peer, const cJSON *headers)
     const cJSON *header;
     asked->request = request_from(peer ? peer : "203.0.113.9");
     asked->request.headers = asked->headers;
-    cJSON_ArrayForEach(header, headers)
-    {
+    cJSON_ArrayForEach (header, headers) {
         size_t i = asked->request.headers_len++;
         assert_true(i < 16);
         asked->headers[i].name = tollbar_str_of(cJSON_GetArrayItem(header, 0)->valuestring);
@@ -148,11 +147,9 @@ static void run_decisions(const char *name)
     const cJSON *step;
     const cJSON *expected;
     int steps = 0;
-    cJSON_ArrayForEach(one, cases)
-    {
+    cJSON_ArrayForEach (one, cases) {
         tollbar_engine *engine = engine_of(string(one, "config"));
-        cJSON_ArrayForEach(step, item(one, "steps"))
-        {
+        cJSON_ArrayForEach (step, item(one, "steps")) {
             struct asked asked;
             ask(&asked, string(step, "peer"), item(step, "headers"));
             asked.request.authorization = tollbar_str_of(string(step, "authorization"));
@@ -169,8 +166,7 @@ static void run_decisions(const char *name)
             assert_int_equal(
                 tollbar_check(engine, &asked.request, &question, item(step, "now") ? &now : NULL, &decision),
                 TOLLBAR_STATUS_OK);
-            cJSON_ArrayForEach(expected, item(step, "expect"))
-            {
+            cJSON_ArrayForEach (expected, item(step, "expect")) {
                 cJSON *got = answer(&decision, &question, expected->string);
                 if (!cJSON_Compare(got, expected, true)) {
                     char *shown = cJSON_PrintUnformatted(got);
@@ -205,8 +201,7 @@ static void test_client_ip(void **state)
     cJSON *all = vectors("client_ip.json");
     const cJSON *vector;
     int count = 0;
-    cJSON_ArrayForEach(vector, item(all, "vectors"))
-    {
+    cJSON_ArrayForEach (vector, item(all, "vectors")) {
         char *proxies = cJSON_PrintUnformatted(item(vector, "trusted_proxies"));
         char yaml[1024];
         // JSON is YAML.
@@ -247,8 +242,7 @@ static void test_authorization(void **state)
     cJSON *all = vectors("authorization.json");
     const cJSON *vector;
     int count = 0;
-    cJSON_ArrayForEach(vector, item(all, "vectors"))
-    {
+    cJSON_ArrayForEach (vector, item(all, "vectors")) {
         char header_room[4096];
         char expect_room[4096];
         tollbar_str expect = bytes(item(vector, "expect"), expect_room, sizeof expect_room);
@@ -355,11 +349,12 @@ static void test_config(void **state)
     static char json[1 << 20];
     static char text[1 << 20];
     static char warnings[1 << 16];
-    cJSON_ArrayForEach(one, cases)
-    {
+    cJSON_ArrayForEach (one, cases) {
         const char *name = string(one, "name");
-        cJSON_ArrayForEach(variable, item(one, "env")) setenv(variable->string, variable->valuestring, 1);
-        cJSON_ArrayForEach(file, item(one, "files")) write_file(folder, file->string, file->valuestring);
+        cJSON_ArrayForEach (variable, item(one, "env"))
+            setenv(variable->string, variable->valuestring, 1);
+        cJSON_ArrayForEach (file, item(one, "files"))
+            write_file(folder, file->string, file->valuestring);
         write_file(folder, "apm-server.yml", string(one, "yaml"));
         char path[64];
         snprintf(path, sizeof path, "%s/apm-server.yml", folder);
@@ -393,8 +388,10 @@ static void test_config(void **state)
             }
         }
         tollbar_engine_free(engine);
-        cJSON_ArrayForEach(variable, item(one, "env")) unsetenv(variable->string);
-        cJSON_ArrayForEach(file, item(one, "files")) remove_file(folder, file->string);
+        cJSON_ArrayForEach (variable, item(one, "env"))
+            unsetenv(variable->string);
+        cJSON_ArrayForEach (file, item(one, "files"))
+            remove_file(folder, file->string);
         remove_file(folder, "apm-server.yml");
     }
     assert_true(cJSON_GetArraySize(cases) >= 100);
@@ -410,7 +407,7 @@ int main(int argc, char **argv)
     }
     vectors_folder = argv[1];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decisions), cmocka_unit_test(test_gcra),   cmocka_unit_test(test_client_ip),
+        cmocka_unit_test(test_decisions),     cmocka_unit_test(test_gcra),   cmocka_unit_test(test_client_ip),
         cmocka_unit_test(test_authorization), cmocka_unit_test(test_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,8 @@
 #include <tollbar.hpp>
 #include <vector>
 
-namespace {
+namespace
+{
 
 int checks = 0;
 
@@ -147,8 +148,9 @@ void a_function_verifies()
     ENSURE(verification && verification->wait(std::chrono::seconds(10)));
     ENSURE(verification->poll()->decision());
     std::atomic<int> called{0};
-    ENSURE(engine.verify_async(request, [&](const tollbar::Client &client) { called += client.decision() ? 1 : 100; }) ==
-           TOLLBAR_STATUS_OK);
+    ENSURE(engine.verify_async(request, [&](const tollbar::Client &client) {
+        called += client.decision() ? 1 : 100;
+    }) == TOLLBAR_STATUS_OK);
     while (called == 0) {
         std::this_thread::yield();
     }
@@ -165,7 +167,8 @@ void failures_come_as_exceptions()
     try {
         tollbar::Engine::from_file("/nowhere/apm-server.yml");
     } catch (const tollbar::Error &error) {
-        thrown = error.status() == TOLLBAR_STATUS_CONFIG && std::string(error.what()).find("/nowhere") != std::string::npos;
+        thrown =
+            error.status() == TOLLBAR_STATUS_CONFIG && std::string(error.what()).find("/nowhere") != std::string::npos;
     }
     ENSURE(thrown);
     auto engine = tollbar::Engine::from_yaml(shop_yaml);

@@ -157,14 +157,16 @@ static void test_lengths_that_no_memory_has_are_errors(void **state)
                          TOLLBAR_STATUS_TOO_LONG);
         const uint64_t n = 1;
         const tollbar_client client = TOLLBAR_CLIENT_INIT;
-        assert_int_equal(tollbar_admit_batch(engine, &client, &n, lengths[i], NULL, &decision), TOLLBAR_STATUS_TOO_LONG);
+        assert_int_equal(tollbar_admit_batch(engine, &client, &n, lengths[i], NULL, &decision),
+                         TOLLBAR_STATUS_TOO_LONG);
     }
 }
 
 static void test_a_name_that_is_not_utf8_is_refused_and_told(void **state)
 {
     (void)state;
-    const char *bad[] = {"\xff", "shop\xc3", "\xed\xa0\x80", "0123456789\xc0\x80", "a long name that is not UTF-8: \xfe"};
+    const char *bad[] = {"\xff", "shop\xc3", "\xed\xa0\x80", "0123456789\xc0\x80",
+                         "a long name that is not UTF-8: \xfe"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         // With a token, too, though it may do all.
         request.authorization = tollbar_str_of(i % 2 ? "Bearer correct-horse" : NULL);
