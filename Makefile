@@ -10,6 +10,8 @@ PYTHON ?= python3
 export PREFIX DESTDIR
 T ?= 60
 BIN := .venv/bin
+# But for what is generated, or goes into what is.
+C_SOURCES := $(shell git ls-files '*.c' '*.cpp' '*.hpp' 'ffi/tests/c/*.h' 'examples/c-server/src/*.h')
 WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
 	Cargo.toml Cargo.lock core/Cargo.toml python/Cargo.toml python/pyproject.toml
 
@@ -26,23 +28,27 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint site test-rust test-loom test-instructions test-python test-e2e ## Passes every test of every language.
+test: lint site test-rust test-c test-loom test-instructions test-python test-e2e ## Passes every test of every language.
 
 .PHONY: lint
-lint: .venv/.wheel ## Formatters and linters, all of them strict.
+lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd fuzz && cargo fmt --check && cargo clippy --locked -- -D warnings
+	clang-format --dry-run --Werror $(C_SOURCES)
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
 	$(PYTHON) scripts/constant_time_report.py --check
-	clang-format --dry-run --Werror examples/c-server/src/*.[ch]
 	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
 
 .PHONY: test-rust
 test-rust: setup ## Unit, property and conformance tests and the examples of the documentation.
 	cargo test --workspace --locked
+
+.PHONY: test-c
+test-c: setup ## The C ABI, installed: C and C++ tests, valgrind, sanitizers, consumers, the ABI.
+	ffi/tests/run.sh
 
 .PHONY: test-loom
 test-loom: setup ## The models of the counter table, with bounded preemptions.

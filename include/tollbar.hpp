@@ -12,11 +12,13 @@
  *         std::cout << decision.http_status() << ' ' << decision.message() << '\n';
  *     }
  *
- * What tollbar.h says of threads, times and borrowed text holds here, too: a Request, a Question and a Header hold pointers to what they were
- * made of. A decision never throws: where none could be made, it refuses and its status() says why.
+ * What tollbar.h says of threads, times and borrowed text holds here, too: a Request, a Question and a Header hold
+ * pointers to what they were made of. A decision never throws: where none could be made, it refuses and its status()
+ * says why.
  *
- * What can fail otherwise comes in two forms: `Engine::try_from_yaml` returns an Expected<Engine>, `Engine::from_yaml` the engine, and
- * throws a tollbar::Error. With TOLLBAR_NO_EXCEPTIONS (set by itself under -fno-exceptions) there are only the former.
+ * What can fail otherwise comes in two forms: `Engine::try_from_yaml` returns an Expected<Engine>, `Engine::from_yaml`
+ * the engine, and throws a tollbar::Error. With TOLLBAR_NO_EXCEPTIONS (set by itself under -fno-exceptions) there are
+ * only the former.
  */
 #ifndef TOLLBAR_HPP
 #define TOLLBAR_HPP
@@ -46,12 +48,14 @@
 #include <stdexcept>
 #endif
 
-namespace tollbar {
+namespace tollbar
+{
 
 /* Nanoseconds of a monotonic clock of yours; none: the library's own. */
 using Now = std::optional<std::uint64_t>;
 
-namespace detail {
+namespace detail
+{
 
 inline tollbar_str str(std::string_view text) noexcept
 {
@@ -88,14 +92,15 @@ template <typename Write> std::string text(Write write)
 } // namespace detail
 
 /* Values side by side: of an array, a vector, a std::span, or a pointer and a length. Borrowed. */
-template <typename T> class Span {
+template <typename T> class Span
+{
 public:
     constexpr Span() noexcept = default;
     constexpr Span(T *data, std::size_t size) noexcept : data_(data), size_(size) {}
     template <typename Container,
-              typename = std::enable_if_t<
-                  std::is_convertible_v<decltype(std::declval<Container &>().data()), T *> &&
-                  sizeof(std::remove_pointer_t<decltype(std::declval<Container &>().data())>) == sizeof(T)>>
+              typename = std::enable_if_t<std::is_convertible_v<decltype(std::declval<Container &>().data()), T *> &&
+                                          sizeof(std::remove_pointer_t<decltype(std::declval<Container &>().data())>) ==
+                                              sizeof(T)>>
     constexpr Span(Container &&container) noexcept : data_(container.data()), size_(container.size())
     {
     }
@@ -120,7 +125,8 @@ struct Failure {
 
 #ifndef TOLLBAR_NO_EXCEPTIONS
 /* A Failure as an exception. */
-class Error : public std::runtime_error {
+class Error : public std::runtime_error
+{
 public:
     explicit Error(Failure failure) : std::runtime_error(failure.message), failure_(std::move(failure)) {}
 
@@ -133,7 +139,8 @@ private:
 #endif
 
 /* A value, or why there is none. */
-template <typename T> class [[nodiscard]] Expected {
+template <typename T> class [[nodiscard]] Expected
+{
 public:
     Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}
     Expected(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}
@@ -162,10 +169,11 @@ private:
     std::variant<T, Failure> state_;
 };
 
-namespace detail {
+namespace detail
+{
 
-/* Calls `ask` with an error to write to, again with more room if it has more to say. `ask` may be called twice, so it must not change
- * anything when it fails. */
+/* Calls `ask` with an error to write to, again with more room if it has more to say. `ask` may be called twice, so it
+ * must not change anything when it fails. */
 template <typename Ask> std::optional<Failure> failure(Ask ask)
 {
     Failure failure;
@@ -285,7 +293,8 @@ static_assert(sizeof(Request) == sizeof(tollbar_request), "arrays of one are arr
 static_assert(sizeof(Question) == sizeof(tollbar_question), "arrays of one are arrays of the other");
 
 /* The engine's answer: a plain value. */
-class [[nodiscard]] Decision {
+class [[nodiscard]] Decision
+{
 public:
     /* Refused: nothing was asked. */
     Decision() noexcept : raw_(TOLLBAR_DECISION_INIT) {}
@@ -304,7 +313,8 @@ public:
     /* Why no decision was made, if none was. */
     tollbar_status status() const noexcept { return raw_.status; }
 
-    /* Until the refused batch (of a peek: the next event) would fit. None: it fits now, never will, or was refused for another reason. */
+    /* Until the refused batch (of a peek: the next event) would fit. None: it fits now, never will, or was refused for
+     * another reason. */
     std::optional<std::chrono::nanoseconds> retry_after() const noexcept
     {
         if (raw_.retry_after_ns == 0 || raw_.retry_after_ns > static_cast<std::uint64_t>(INT64_MAX)) {
@@ -338,7 +348,8 @@ public:
             return tollbar_client_text(raw_.client, raw_.client_prefix, buffer, capacity);
         });
     }
-    /* Why, as a sentence for the client. It names the agent or service that is not permitted, of those that were asked about. */
+    /* Why, as a sentence for the client. It names the agent or service that is not permitted, of those that were asked
+     * about. */
     std::string message(std::optional<std::string_view> agent = std::nullopt,
                         std::optional<std::string_view> service = std::nullopt) const
     {
@@ -357,7 +368,8 @@ private:
 static_assert(sizeof(Decision) == sizeof(tollbar_decision), "arrays of one are arrays of the other");
 
 /* A client that was identified: copy it, keep it with the connection. It borrows its engine. */
-class Client {
+class Client
+{
 public:
     Client(const tollbar_engine *engine, const tollbar_client &raw) noexcept : engine_(engine), raw_(raw) {}
 
@@ -369,7 +381,8 @@ public:
     /* The rest of what Engine::check does. */
     Decision check(const Question &question, const Now &now = std::nullopt) const noexcept
     {
-        return ask([&](auto *out) { return tollbar_client_check(engine_, &raw_, &question, detail::pointer(now), out); });
+        return ask(
+            [&](auto *out) { return tollbar_client_check(engine_, &raw_, &question, detail::pointer(now), out); });
     }
     /* Whether RUM routes are open. */
     Decision rum_route() const noexcept
@@ -412,7 +425,8 @@ private:
 };
 
 /* A verification that was started. */
-class Verification {
+class Verification
+{
 public:
     /* The client, if the verification has ended. */
     std::optional<Client> poll() const noexcept { return wait(std::chrono::nanoseconds(0)); }
@@ -439,7 +453,8 @@ private:
 };
 
 /* Watches the configuration's files until it is destroyed. */
-class Watcher {
+class Watcher
+{
 private:
     friend class Engine;
     struct Stop {
@@ -461,11 +476,13 @@ struct Verdict {
     static Verdict unavailable() noexcept { return {}; }
 };
 
-/* Verifies an API key: its id and its secret, both borrowed for the call. What it throws is caught: the key can't be verified now. */
+/* Verifies an API key: its id and its secret, both borrowed for the call. What it throws is caught: the key can't be
+ * verified now. */
 using Verifier = std::function<Verdict(std::string_view id, std::string_view key)>;
 
 /* Decides who gets in. Every method may be called from any thread; moving and destroying may not go on beside them. */
-class Engine {
+class Engine
+{
 public:
     static Expected<Engine> try_from_file(std::string_view path)
     {
@@ -496,8 +513,8 @@ public:
         tollbar_check_blocking(raw_.get(), &request, &question, detail::pointer(now), decision.raw());
         return decision;
     }
-    /* Decides many requests at one instant. No questions: the default for each. The three must be equally long; if they are not,
-     * nothing is asked and nothing allowed. */
+    /* Decides many requests at one instant. No questions: the default for each. The three must be equally long; if they
+     * are not, nothing is asked and nothing allowed. */
     tollbar_status check_batch(Span<const Request> requests, Span<const Question> questions, Span<Decision> decisions,
                                const Now &now = std::nullopt) const noexcept
     {
@@ -508,7 +525,8 @@ public:
                                    reinterpret_cast<tollbar_decision *>(decisions.data()));
     }
 
-    /* Identifies a client, for servers that decide the rest in steps. One that was refused answers every question with that refusal. */
+    /* Identifies a client, for servers that decide the rest in steps. One that was refused answers every question with
+     * that refusal. */
     Client authenticate(const Request &request, const Now &now = std::nullopt) const noexcept
     {
         tollbar_client client = TOLLBAR_CLIENT_INIT;
@@ -532,8 +550,8 @@ public:
         }
         return Verification(raw_.get(), raw);
     }
-    /* As start_verification, but calls back, once: in the thread that verifies, or in this one if there is nothing to verify. The engine must
-     * outlive the callback. What it throws is dropped. */
+    /* As start_verification, but calls back, once: in the thread that verifies, or in this one if there is nothing to
+     * verify. The engine must outlive the callback. What it throws is dropped. */
     tollbar_status verify_async(const Request &request, std::function<void(Client)> callback,
                                 const Now &now = std::nullopt) const
     {
@@ -560,10 +578,10 @@ public:
         return std::chrono::nanoseconds(static_cast<std::int64_t>(tollbar_engine_verification_timeout(raw_.get())));
     }
 
-    /* Admits n events of each of many clients at one instant. The three must be equally long; if they are not, nothing is charged
-     * and nothing allowed. */
-    tollbar_status admit_batch(Span<const tollbar_client> clients, Span<const std::uint64_t> ns, Span<Decision> decisions,
-                               const Now &now = std::nullopt) const noexcept
+    /* Admits n events of each of many clients at one instant. The three must be equally long; if they are not, nothing
+     * is charged and nothing allowed. */
+    tollbar_status admit_batch(Span<const tollbar_client> clients, Span<const std::uint64_t> ns,
+                               Span<Decision> decisions, const Now &now = std::nullopt) const noexcept
     {
         if (clients.size() != decisions.size() || ns.size() != decisions.size()) {
             return refused(decisions);
@@ -572,7 +590,8 @@ public:
                                    reinterpret_cast<tollbar_decision *>(decisions.data()));
     }
 
-    /* Takes up a changed configuration, whole or not at all; returns its number. No path: the file of the one in force. */
+    /* Takes up a changed configuration, whole or not at all; returns its number. No path: the file of the one in force.
+     */
     Expected<std::uint64_t> try_reload_file(std::optional<std::string_view> path = std::nullopt) const
     {
         return reloaded([&](auto *generation, auto *error) {
@@ -604,9 +623,18 @@ public:
     }
 
 #ifndef TOLLBAR_NO_EXCEPTIONS
-    static Engine from_file(std::string_view path) { return try_from_file(path).value(); }
-    static Engine from_yaml(std::string_view yaml) { return try_from_yaml(yaml).value(); }
-    static Engine from_config(const tollbar_config &config) { return try_from_config(config).value(); }
+    static Engine from_file(std::string_view path)
+    {
+        return try_from_file(path).value();
+    }
+    static Engine from_yaml(std::string_view yaml)
+    {
+        return try_from_yaml(yaml).value();
+    }
+    static Engine from_config(const tollbar_config &config)
+    {
+        return try_from_config(config).value();
+    }
     Verification start_verification(const Request &request, const Now &now = std::nullopt) const
     {
         return try_start_verification(request, now).value();
@@ -621,8 +649,14 @@ public:
     {
         return try_reload_file(path).value();
     }
-    std::uint64_t reload_yaml(std::string_view yaml) const { return try_reload_yaml(yaml).value(); }
-    std::uint64_t reload_config(const tollbar_config &config) const { return try_reload_config(config).value(); }
+    std::uint64_t reload_yaml(std::string_view yaml) const
+    {
+        return try_reload_yaml(yaml).value();
+    }
+    std::uint64_t reload_config(const tollbar_config &config) const
+    {
+        return try_reload_config(config).value();
+    }
     Watcher watch(const tollbar_watch_options &options = default_watch_options()) const
     {
         return try_watch(options).value();
@@ -636,15 +670,30 @@ public:
         return stats;
     }
     /* The statistics as a page for Prometheus. */
-    std::string prometheus() const { return told(tollbar_engine_prometheus); }
+    std::string prometheus() const
+    {
+        return told(tollbar_engine_prometheus);
+    }
     /* What works in the configuration in force but deserves a word, a line each. */
-    std::string warnings() const { return told(tollbar_engine_warnings); }
+    std::string warnings() const
+    {
+        return told(tollbar_engine_warnings);
+    }
     /* The files that it was read from, a line each. */
-    std::string files() const { return told(tollbar_engine_files); }
+    std::string files() const
+    {
+        return told(tollbar_engine_files);
+    }
     /* The last 32 reloads as JSON. */
-    std::string reloads_json() const { return told(tollbar_engine_reloads_json); }
+    std::string reloads_json() const
+    {
+        return told(tollbar_engine_reloads_json);
+    }
     /* Why the last verification that came to no verdict did not. */
-    std::string verification_error() const { return told(tollbar_engine_verification_error); }
+    std::string verification_error() const
+    {
+        return told(tollbar_engine_verification_error);
+    }
     /* The recent refusals, oldest first. */
     std::vector<tollbar_refusal> refusals() const
     {
@@ -656,7 +705,10 @@ public:
         return refusals;
     }
 
-    tollbar_engine *raw() const noexcept { return raw_.get(); }
+    tollbar_engine *raw() const noexcept
+    {
+        return raw_.get();
+    }
 
 private:
     struct Free {
@@ -737,7 +789,10 @@ private:
         return verdict.verdict;
     }
 
-    static void freed(void *userdata) { delete static_cast<Verifier *>(userdata); }
+    static void freed(void *userdata)
+    {
+        delete static_cast<Verifier *>(userdata);
+    }
 
     template <typename Body> static void caught(Body body)
     {

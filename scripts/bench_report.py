@@ -1,4 +1,5 @@
-"""Turns criterion's results into target/bench/report.json: for each bench, ours, the peer's, and the ratio.
+"""Turns criterion's results, and those of benches with a clock of their own, into target/bench/report.json: for each bench, ours,
+the peer's, and the ratio.
 
 Times are medians in nanoseconds for one operation of each thread; `ratio` is how many times faster ours is. A row that has a
 target says whether it was met; targets hold for a machine that does nothing else.
@@ -72,9 +73,18 @@ def row(name: str, ours: float, peer: str, time: float, ratio: float) -> Row:
     return made
 
 
+def timed_otherwise() -> list[dict[str, str | float]]:
+    """The rows that benches without criterion wrote themselves."""
+    found: list[dict[str, str | float]] = []
+    for path in sorted((ROOT / "target" / "bench").glob("*.json")):
+        if path.name != "report.json":
+            found += json.loads(path.read_text())
+    return found
+
+
 def main() -> int:
     """Writes the report and prints it as a table."""
-    report = rows(medians())
+    report = rows(medians()) + timed_otherwise()
     if not report:
         print("no criterion results: run the benches first", file=sys.stderr)
         return 1

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the build needs is there: compilers for Rust, C and C++, Python with venv, Node.js, curl, valgrind, nginx, and what
-# the C server is built with. Installs what is Debian's
-# (as root); what is not, or can't be installed, is named with what to do.
+# Makes sure that what the build needs is there: compilers for Rust, C and C++ with what their tests and the C server use, Python with venv, Node.js,
+# curl, valgrind, nginx. Installs what is Debian's (as root); what is not, or can't be installed, is named with what to do.
 set -euo pipefail
 
 missing=()
@@ -16,12 +15,15 @@ need curl curl
 need valgrind valgrind
 need nginx nginx-light # checks the guide's configuration for it
 need clang-format clang-format
+need cmake cmake
 need pkg-config pkg-config
 need protoc-c protobuf-c-compiler
-# The libraries of examples/c-server.
 library() { # pkg-config's name, Debian package
     pkg-config --exists "$1" 2>/dev/null || missing+=("$2")
 }
+library cmocka libcmocka-dev
+library libcjson libcjson-dev
+# Those of examples/c-server.
 library libmicrohttpd libmicrohttpd-dev
 library jansson libjansson-dev
 library libprotobuf-c libprotobuf-c-dev

@@ -7,8 +7,8 @@
 
 typedef tollbar_status (*check_fn)(const tollbar_engine *, const tollbar_request *, const tollbar_question *,
                                    const uint64_t *, tollbar_decision *);
-typedef tollbar_status (*check_batch_fn)(const tollbar_engine *, const tollbar_request *, const tollbar_question *, size_t,
-                                         const uint64_t *, tollbar_decision *);
+typedef tollbar_status (*check_batch_fn)(const tollbar_engine *, const tollbar_request *, const tollbar_question *,
+                                         size_t, const uint64_t *, tollbar_decision *);
 
 /* Checks `calls` of the `len` requests in turn; returns how many were allowed. */
 uint64_t bench_check(check_fn check, const tollbar_engine *engine, const tollbar_request *requests, size_t len,

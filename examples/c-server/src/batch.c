@@ -2,9 +2,13 @@
 
 #include "lines.h"
 
-bool batch_open(const struct batch *batch) { return batch->head.size > 0; }
+bool batch_open(const struct batch *batch)
+{
+    return batch->head.size > 0;
+}
 
-bool batch_begin(struct batch *batch, const struct event *metadata, struct refusal *refusal) {
+bool batch_begin(struct batch *batch, const struct event *metadata, struct refusal *refusal)
+{
     struct names names;
     const char *protocol;
     if (!event_metadata(metadata, &names, &protocol, refusal) ||
@@ -17,7 +21,8 @@ bool batch_begin(struct batch *batch, const struct event *metadata, struct refus
            refuse(refusal, 503, "the server lacks the memory for this stream now");
 }
 
-static bool was_allowed(const struct batch *batch, json_t *pair) {
+static bool was_allowed(const struct batch *batch, json_t *pair)
+{
     for (size_t i = 0; i < BATCH_LINES && batch->allowed[i]; i++) {
         if (json_equal(batch->allowed[i], pair)) {
             return true;
@@ -26,7 +31,8 @@ static bool was_allowed(const struct batch *batch, json_t *pair) {
     return false;
 }
 
-static void remember(struct batch *batch, json_t *pair) {
+static void remember(struct batch *batch, json_t *pair)
+{
     for (size_t i = 0; i < BATCH_LINES; i++) {
         if (!batch->allowed[i]) {
             batch->allowed[i] = json_incref(pair);
@@ -35,7 +41,8 @@ static void remember(struct batch *batch, json_t *pair) {
     }
 }
 
-static bool authorize(void *context, struct names names, struct refusal *refusal) {
+static bool authorize(void *context, struct names names, struct refusal *refusal)
+{
     struct batch *batch = context;
     if (!names.agent && !names.service) {
         return true; // the stream's own, which were authorized
@@ -54,7 +61,8 @@ static bool authorize(void *context, struct names names, struct refusal *refusal
     return allowed;
 }
 
-bool batch_add(struct batch *batch, struct event *event, struct refusal *refusal) {
+bool batch_add(struct batch *batch, struct event *event, struct refusal *refusal)
+{
     size_t begin = batch->lines.size, events = 0;
     if (!event_names(event, authorize, batch, refusal) ||
         !event_write(event, &batch->head, &batch->lines, &events, refusal)) {
@@ -72,11 +80,13 @@ bool batch_add(struct batch *batch, struct event *event, struct refusal *refusal
     return true;
 }
 
-bool batch_full(const struct batch *batch) {
+bool batch_full(const struct batch *batch)
+{
     return batch->line_count >= BATCH_LINES || batch->lines.size >= LINES_MAX_BYTES;
 }
 
-static bool accept_lines(struct batch *batch, const struct buffer *lines, size_t events, struct refusal *refusal) {
+static bool accept_lines(struct batch *batch, const struct buffer *lines, size_t events, struct refusal *refusal)
+{
     uint64_t patience = GATE_MAX_WAIT_NS;
     if (!gate_make_room(batch->guest, events, &patience, refusal) || !output_write(batch->output, lines, refusal)) {
         return false;
@@ -86,7 +96,8 @@ static bool accept_lines(struct batch *batch, const struct buffer *lines, size_t
 }
 
 // Together they are more than a small burst allows; line by line they may fit.
-static bool accept_singly(struct batch *batch, struct refusal *refusal) {
+static bool accept_singly(struct batch *batch, struct refusal *refusal)
+{
     size_t begin = 0;
     for (size_t i = 0; i < batch->line_count; i++) {
         struct buffer line = {.data = batch->lines.data + begin, .size = batch->line_ends[i] - begin};
@@ -98,7 +109,8 @@ static bool accept_singly(struct batch *batch, struct refusal *refusal) {
     return true;
 }
 
-bool batch_flush(struct batch *batch, struct refusal *refusal) {
+bool batch_flush(struct batch *batch, struct refusal *refusal)
+{
     if (batch->line_count == 0) {
         return true;
     }
@@ -115,7 +127,8 @@ bool batch_flush(struct batch *batch, struct refusal *refusal) {
     return accepted;
 }
 
-void batch_free(struct batch *batch) {
+void batch_free(struct batch *batch)
+{
     buffer_free(&batch->head);
     buffer_free(&batch->lines);
     json_decref(batch->agent);

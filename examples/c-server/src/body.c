@@ -6,7 +6,8 @@
 
 static const int GZIP_WINDOW = 31, ZLIB_WINDOW = 15, RAW_DEFLATE_WINDOW = -15;
 
-void body_open(struct body *body, const char *encoding) {
+void body_open(struct body *body, const char *encoding)
+{
     *body = (struct body){.kind = BODY_UNDECIDED};
     size_t length = 0;
     for (; encoding && *encoding && length < sizeof body->encoding - 1; encoding++) {
@@ -16,9 +17,13 @@ void body_open(struct body *body, const char *encoding) {
     }
 }
 
-static const char *name_of(const struct body *body) { return body->kind == BODY_GZIP ? "gzip" : "deflate"; }
+static const char *name_of(const struct body *body)
+{
+    return body->kind == BODY_GZIP ? "gzip" : "deflate";
+}
 
-static bool inflate_as(struct body *body, int kind, int window, struct refusal *refusal) {
+static bool inflate_as(struct body *body, int kind, int window, struct refusal *refusal)
+{
     if (inflateInit2(&body->inflater, window) != Z_OK) {
         return refuse(refusal, 503, "the server lacks the memory for this body now");
     }
@@ -28,7 +33,8 @@ static bool inflate_as(struct body *body, int kind, int window, struct refusal *
 }
 
 // Without a Content-Encoding the first two bytes tell, as in APM Server.
-static bool decide(struct body *body, struct refusal *refusal) {
+static bool decide(struct body *body, struct refusal *refusal)
+{
     const unsigned char *head = body->head;
     bool two = body->head_size == 2;
     bool zlib_header = two && (head[0] & 0x0F) == 8 && (head[0] * 256 + head[1]) % 31 == 0;
@@ -55,7 +61,8 @@ static bool decide(struct body *body, struct refusal *refusal) {
 
 // All of the data is consumed, so nothing of the caller's stays in the inflater.
 static bool decode(struct body *body, const char *data, size_t size, body_sink *sink, void *context,
-                   struct refusal *refusal) {
+                   struct refusal *refusal)
+{
     if (body->kind == BODY_IDENTITY) {
         return sink(context, data, size, refusal);
     }
@@ -105,7 +112,8 @@ static bool decode(struct body *body, const char *data, size_t size, body_sink *
 }
 
 bool body_feed(struct body *body, const char *data, size_t size, body_sink *sink, void *context,
-               struct refusal *refusal) {
+               struct refusal *refusal)
+{
     if (body->kind == BODY_UNDECIDED) {
         while (body->head_size < 2 && size > 0) {
             body->head[body->head_size++] = (unsigned char)*data++;
@@ -122,7 +130,8 @@ bool body_feed(struct body *body, const char *data, size_t size, body_sink *sink
     return size == 0 || decode(body, data, size, sink, context, refusal);
 }
 
-bool body_finish(struct body *body, body_sink *sink, void *context, struct refusal *refusal) {
+bool body_finish(struct body *body, body_sink *sink, void *context, struct refusal *refusal)
+{
     if (body->kind == BODY_UNDECIDED && body->head_size > 0) {
         if (!decide(body, refusal) ||
             !decode(body, (const char *)body->head, body->head_size, sink, context, refusal)) {
@@ -135,14 +144,16 @@ bool body_finish(struct body *body, body_sink *sink, void *context, struct refus
     return true;
 }
 
-void body_close(struct body *body) {
+void body_close(struct body *body)
+{
     if (body->inflating) {
         inflateEnd(&body->inflater);
         body->inflating = false;
     }
 }
 
-bool whole_body_append(void *context, const char *data, size_t size, struct refusal *refusal) {
+bool whole_body_append(void *context, const char *data, size_t size, struct refusal *refusal)
+{
     struct whole_body *whole = context;
     if (size > whole->limit - whole->buffer.size) {
         return refuse(refusal, 413, "request body too large: accepted are up to %zu bytes, decompressed", whole->limit);
@@ -159,7 +170,8 @@ bool whole_body_append(void *context, const char *data, size_t size, struct refu
     return true;
 }
 
-void whole_body_free(struct whole_body *whole) {
+void whole_body_free(struct whole_body *whole)
+{
     memory_give(whole->counted);
     whole->counted = 0;
     buffer_free(&whole->buffer);

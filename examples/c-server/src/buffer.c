@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool grow(struct buffer *buffer, size_t wanted) {
+static bool grow(struct buffer *buffer, size_t wanted)
+{
     size_t room = buffer->room ? buffer->room : 256;
     while (room < wanted) {
         if (room > (size_t)-1 / 2) {
@@ -20,7 +21,8 @@ static bool grow(struct buffer *buffer, size_t wanted) {
     return true;
 }
 
-void buffer_append(struct buffer *buffer, const void *data, size_t size) {
+void buffer_append(struct buffer *buffer, const void *data, size_t size)
+{
     if (buffer->failed || size == 0) {
         return;
     }
@@ -33,14 +35,19 @@ void buffer_append(struct buffer *buffer, const void *data, size_t size) {
     buffer->size += size;
 }
 
-void buffer_text(struct buffer *buffer, const char *text) { buffer_append(buffer, text, strlen(text)); }
+void buffer_text(struct buffer *buffer, const char *text)
+{
+    buffer_append(buffer, text, strlen(text));
+}
 
-void buffer_clear(struct buffer *buffer) {
+void buffer_clear(struct buffer *buffer)
+{
     buffer->size = 0;
     buffer->failed = false;
 }
 
-void buffer_free(struct buffer *buffer) {
+void buffer_free(struct buffer *buffer)
+{
     free(buffer->data);
     *buffer = (struct buffer){0};
 }

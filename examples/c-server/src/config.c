@@ -5,7 +5,8 @@
 
 static const size_t MAX_QUERY_BYTES = 64 * 1024;
 
-void config_begin(struct request *request) {
+void config_begin(struct request *request)
+{
     struct whole_body *whole = calloc(1, sizeof *whole);
     if (!whole) {
         reply_empty(&request->reply, 500);
@@ -15,13 +16,15 @@ void config_begin(struct request *request) {
     request->state = whole;
 }
 
-bool config_take(void *context, const char *data, size_t size, struct refusal *refusal) {
+bool config_take(void *context, const char *data, size_t size, struct refusal *refusal)
+{
     struct request *request = context;
     return whole_body_append(request->state, data, size, refusal);
 }
 
 // The name that a query asks for, to be freed by json_decref.
-static json_t *name_of_query(const struct request *request, struct refusal *refusal) {
+static json_t *name_of_query(const struct request *request, struct refusal *refusal)
+{
     const char *text = NULL;
     size_t size = 0;
     MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, "service.name", strlen("service.name"),
@@ -33,7 +36,8 @@ static json_t *name_of_query(const struct request *request, struct refusal *refu
     return name;
 }
 
-static json_t *name_of_body(const struct whole_body *whole, struct refusal *refusal) {
+static json_t *name_of_body(const struct whole_body *whole, struct refusal *refusal)
+{
     json_error_t error;
     json_t *query =
         json_loadb(whole->buffer.data ? whole->buffer.data : "", whole->buffer.size, JSON_ALLOW_NUL, &error);
@@ -49,7 +53,8 @@ static json_t *name_of_body(const struct whole_body *whole, struct refusal *refu
 }
 
 // Whether the client has what it would be told.
-static bool known(const struct request *request) {
+static bool known(const struct request *request)
+{
     const char *etag = request_field(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
     if (!etag) {
         etag = MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "ifnonematch");
@@ -57,7 +62,8 @@ static bool known(const struct request *request) {
     return etag && (strcmp(etag, "\"-\"") == 0 || strcmp(etag, "-") == 0);
 }
 
-void config_end(struct request *request) {
+void config_end(struct request *request)
+{
     struct refusal refusal;
     json_t *service = request->post ? name_of_body(request->state, &refusal) : name_of_query(request, &refusal);
     if (!service) {
@@ -83,12 +89,14 @@ void config_end(struct request *request) {
     reply_field(&request->reply, "Access-Control-Expose-Headers", "Etag");
 }
 
-void config_fail(struct request *request, const struct refusal *refusal) {
+void config_fail(struct request *request, const struct refusal *refusal)
+{
     reply_refusal(&request->reply, refusal);
     reply_field(&request->reply, MHD_HTTP_HEADER_CACHE_CONTROL, "max-age=300, must-revalidate");
 }
 
-void config_release(struct request *request) {
+void config_release(struct request *request)
+{
     whole_body_free(request->state);
     free(request->state);
 }

@@ -16,18 +16,21 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct link *first;
 static atomic_uint in_flight;
 
-static long long now(void) {
+static long long now(void)
+{
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec + 1; // never 0
 }
 
-static struct link *link_of(struct MHD_Connection *connection) {
+static struct link *link_of(struct MHD_Connection *connection)
+{
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info ? info->socket_context : NULL;
 }
 
-static struct link *add(struct MHD_Connection *connection) {
+static struct link *add(struct MHD_Connection *connection)
+{
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct link *link = info ? calloc(1, sizeof *link) : NULL;
     if (link) {
@@ -45,7 +48,8 @@ static struct link *add(struct MHD_Connection *connection) {
     return link;
 }
 
-static void remove_link(struct link *link) {
+static void remove_link(struct link *link)
+{
     pthread_mutex_lock(&mutex);
     *link->before = link->next;
     if (link->next) {
@@ -56,7 +60,8 @@ static void remove_link(struct link *link) {
 }
 
 void connections_notify(void *context, struct MHD_Connection *connection, void **socket_context,
-                        enum MHD_ConnectionNotificationCode code) {
+                        enum MHD_ConnectionNotificationCode code)
+{
     (void)context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         *socket_context = add(connection);
@@ -68,7 +73,8 @@ void connections_notify(void *context, struct MHD_Connection *connection, void *
 }
 
 // Relaxed throughout: the numbers are read for themselves, nothing else is published by them.
-void connections_request_begins(struct MHD_Connection *connection) {
+void connections_request_begins(struct MHD_Connection *connection)
+{
     struct link *link = link_of(connection);
     if (link) {
         atomic_store_explicit(&link->idle_since, 0, memory_order_relaxed);
@@ -76,7 +82,8 @@ void connections_request_begins(struct MHD_Connection *connection) {
     atomic_fetch_add_explicit(&in_flight, 1, memory_order_relaxed);
 }
 
-void connections_request_ends(struct MHD_Connection *connection) {
+void connections_request_ends(struct MHD_Connection *connection)
+{
     struct link *link = link_of(connection);
     if (link) {
         atomic_store_explicit(&link->idle_since, now(), memory_order_relaxed);
@@ -84,9 +91,13 @@ void connections_request_ends(struct MHD_Connection *connection) {
     atomic_fetch_sub_explicit(&in_flight, 1, memory_order_relaxed);
 }
 
-unsigned connections_in_flight(void) { return atomic_load_explicit(&in_flight, memory_order_relaxed); }
+unsigned connections_in_flight(void)
+{
+    return atomic_load_explicit(&in_flight, memory_order_relaxed);
+}
 
-void connections_end_idle(unsigned limit_seconds) {
+void connections_end_idle(unsigned limit_seconds)
+{
     long long latest = now() - limit_seconds;
     pthread_mutex_lock(&mutex);
     for (struct link *link = first; link; link = link->next) {

@@ -5,12 +5,14 @@
 
 #define AGENT_HEADERS "Content-Type, Content-Encoding, Accept, If-None-Match"
 
-static bool allows(const tollbar_engine *engine, const char *origin) {
+static bool allows(const tollbar_engine *engine, const char *origin)
+{
     return tollbar_engine_allows_origin(engine, tollbar_str_of(origin));
 }
 
 // What agents send, and what the configuration adds. Null: memory ran out.
-static char *accepted_headers(const tollbar_engine *engine) {
+static char *accepted_headers(const tollbar_engine *engine)
+{
     size_t more = tollbar_engine_allow_headers(engine, NULL, 0);
     size_t capacity = sizeof AGENT_HEADERS + 2 + more;
     char *headers = malloc(capacity);
@@ -22,7 +24,8 @@ static char *accepted_headers(const tollbar_engine *engine) {
     return headers;
 }
 
-void cors_preflight(struct reply *reply, const tollbar_engine *engine) {
+void cors_preflight(struct reply *reply, const tollbar_engine *engine)
+{
     char *headers = accepted_headers(engine);
     reply_empty(reply, MHD_HTTP_OK);
     reply_field(reply, "Access-Control-Allow-Methods", "POST, OPTIONS");
@@ -31,7 +34,8 @@ void cors_preflight(struct reply *reply, const tollbar_engine *engine) {
     free(headers);
 }
 
-bool cors_enter(const tollbar_engine *engine, const char *origin, struct refusal *refusal) {
+bool cors_enter(const tollbar_engine *engine, const char *origin, struct refusal *refusal)
+{
     if (allows(engine, origin)) {
         return true;
     }
@@ -39,7 +43,8 @@ bool cors_enter(const tollbar_engine *engine, const char *origin, struct refusal
     return false;
 }
 
-void cors_allow(struct reply *reply, const tollbar_engine *engine, const char *origin) {
+void cors_allow(struct reply *reply, const tollbar_engine *engine, const char *origin)
+{
     reply_field(reply, MHD_HTTP_HEADER_VARY, "Origin");
     if (origin && origin[0] && allows(engine, origin)) {
         reply_field(reply, "Access-Control-Allow-Origin", origin);

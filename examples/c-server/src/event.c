@@ -14,10 +14,13 @@ static const struct {
 };
 static const size_t TYPE_COUNT = sizeof TYPES / sizeof *TYPES;
 
-static const struct { const char *key, *type; } NESTED[] = {{"y", "span"}, {"me", "metricset"}};
+static const struct {
+    const char *key, *type;
+} NESTED[] = {{"y", "span"}, {"me", "metricset"}};
 #define NESTED_COUNT (sizeof NESTED / sizeof *NESTED)
 
-static const char *type_of(const char *key) {
+static const char *type_of(const char *key)
+{
     for (size_t i = 0; i < TYPE_COUNT; i++) {
         if (strcmp(TYPES[i].key, key) == 0) {
             return TYPES[i].type;
@@ -26,7 +29,8 @@ static const char *type_of(const char *key) {
     return NULL;
 }
 
-static json_t *decode_as(const char *line, size_t size, json_error_t *error) {
+static json_t *decode_as(const char *line, size_t size, json_error_t *error)
+{
     const size_t flags = JSON_ALLOW_NUL | JSON_DECODE_ANY;
     json_t *document = json_loadb(line, size, flags, error);
     if (!document && json_error_code(error) == json_error_numeric_overflow) {
@@ -36,7 +40,8 @@ static json_t *decode_as(const char *line, size_t size, json_error_t *error) {
     return document;
 }
 
-static json_t *decode(const char *line, size_t size, json_error_t *error) {
+static json_t *decode(const char *line, size_t size, json_error_t *error)
+{
     json_t *document = decode_as(line, size, error);
     if (!document && json_error_code(error) == json_error_invalid_syntax) {
         // Browsers cut strings within a character, and spell the rest as half a surrogate pair, which the library
@@ -50,7 +55,8 @@ static json_t *decode(const char *line, size_t size, json_error_t *error) {
     return document;
 }
 
-static bool malformed(const char *line, size_t size, const json_error_t *error, struct refusal *refusal) {
+static bool malformed(const char *line, size_t size, const json_error_t *error, struct refusal *refusal)
+{
     switch (json_error_code(error)) {
     case json_error_out_of_memory:
         return refuse(refusal, 503, "the server lacks the memory for this event now");
@@ -63,7 +69,8 @@ static bool malformed(const char *line, size_t size, const json_error_t *error, 
     }
 }
 
-bool event_parse(struct event *event, const char *line, size_t size, bool too_long, struct refusal *refusal) {
+bool event_parse(struct event *event, const char *line, size_t size, bool too_long, struct refusal *refusal)
+{
     *event = (struct event){0};
     if (too_long) {
         return refuse_document(refusal, 400, line, size, "event exceeded the permitted size of %zu bytes",
@@ -91,18 +98,21 @@ bool event_parse(struct event *event, const char *line, size_t size, bool too_lo
     return true;
 }
 
-void event_free(struct event *event) {
+void event_free(struct event *event)
+{
     json_decref(event->document);
     *event = (struct event){0};
 }
 
-static json_t *name_in(json_t *parent, const char *key) {
+static json_t *name_in(json_t *parent, const char *key)
+{
     json_t *value = json_object_get(parent, key);
     return json_is_string(value) && json_string_length(value) > 0 ? value : NULL;
 }
 
 // Names of `metadata` or `m`: the keys differ, the shape is the same.
-static bool read_metadata(json_t *body, const char *const path[4], struct names *names, struct refusal *refusal) {
+static bool read_metadata(json_t *body, const char *const path[4], struct names *names, struct refusal *refusal)
+{
     const char *const of = "validation error: ";
     json_t *service = json_object_get(body, path[1]);
     json_t *agent = json_object_get(service, path[2]);
@@ -121,7 +131,8 @@ static bool read_metadata(json_t *body, const char *const path[4], struct names 
            refuse(refusal, 400, "%s'%s.%s.%s' must be a string that is not empty", of, path[0], path[1], path[3]);
 }
 
-bool event_metadata(const struct event *event, struct names *names, const char **protocol, struct refusal *refusal) {
+bool event_metadata(const struct event *event, struct names *names, const char **protocol, struct refusal *refusal)
+{
     static const char *const V2[] = {"metadata", "service", "agent", "name"};
     static const char *const V3[] = {"m", "se", "a", "n"};
     if (strcmp(event->key, V2[0]) == 0) {
@@ -136,7 +147,8 @@ bool event_metadata(const struct event *event, struct names *names, const char *
 }
 
 // The list of objects under `key`, or null where there is none.
-static bool items_of(json_t *parent, const char *key, json_t **items, struct refusal *refusal) {
+static bool items_of(json_t *parent, const char *key, json_t **items, struct refusal *refusal)
+{
     json_t *found = json_object_get(parent, key);
     *items = NULL;
     if (!found || json_is_null(found)) {
@@ -150,12 +162,14 @@ static bool items_of(json_t *parent, const char *key, json_t **items, struct ref
     return objects || refuse(refusal, 400, "validation error: '%s' must be a list of objects", key);
 }
 
-static struct names short_names(json_t *part) {
+static struct names short_names(json_t *part)
+{
     json_t *service = json_object_get(json_object_get(part, "c"), "se");
     return (struct names){name_in(json_object_get(service, "a"), "n"), name_in(service, "n")};
 }
 
-bool event_names(const struct event *event, names_visitor *visit, void *context, struct refusal *refusal) {
+bool event_names(const struct event *event, names_visitor *visit, void *context, struct refusal *refusal)
+{
     const char *key = event->key;
     json_t *body = event->body;
     struct names names = {0};
@@ -185,7 +199,8 @@ bool event_names(const struct event *event, names_visitor *visit, void *context,
 }
 
 static bool write_one(struct buffer *lines, const struct buffer *head, const char *type, json_t *body, size_t *count,
-                      struct refusal *refusal) {
+                      struct refusal *refusal)
+{
     if (!output_event(lines, head, type, body)) {
         return refuse(refusal, 503, "the server lacks the memory for this event now");
     }
@@ -195,7 +210,8 @@ static bool write_one(struct buffer *lines, const struct buffer *head, const cha
 
 // A part of a RUM v3 transaction stands alone in the output, so it is told what it belongs to.
 static bool write_nested(json_t *items, const char *type, json_t *transaction, const struct buffer *head,
-                         struct buffer *lines, size_t *count, struct refusal *refusal) {
+                         struct buffer *lines, size_t *count, struct refusal *refusal)
+{
     json_t *trace_id = json_object_get(transaction, "tid"), *id = json_object_get(transaction, "id");
     for (size_t i = 0; i < json_array_size(items); i++) {
         json_t *item = json_array_get(items, i);
@@ -211,7 +227,8 @@ static bool write_nested(json_t *items, const char *type, json_t *transaction, c
 }
 
 bool event_write(struct event *event, const struct buffer *head, struct buffer *lines, size_t *count,
-                 struct refusal *refusal) {
+                 struct refusal *refusal)
+{
     const char *type = type_of(event->key);
     if (!type) {
         char shown[41];

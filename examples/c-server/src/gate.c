@@ -6,12 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-static tollbar_str text_of(json_t *name) {
+static tollbar_str text_of(json_t *name)
+{
     return name ? (tollbar_str){.data = json_string_value(name), .len = json_string_length(name)} : (tollbar_str){0};
 }
 
-static bool refuse_by(const tollbar_decision *decision, tollbar_str agent, tollbar_str service,
-                      struct refusal *refusal) {
+static bool refuse_by(const tollbar_decision *decision, tollbar_str agent, tollbar_str service, struct refusal *refusal)
+{
     char message[TOLLBAR_MESSAGE];
     tollbar_decision_message(decision, agent, service, message, sizeof message);
     refuse(refusal, decision->http_status, "%s", message);
@@ -29,7 +30,8 @@ static bool refuse_by(const tollbar_decision *decision, tollbar_str agent, tollb
 }
 
 // A decision that could not be made refuses; only a defect of this server's leads there.
-static bool require(const tollbar_decision *decision, tollbar_str agent, tollbar_str service, struct refusal *refusal) {
+static bool require(const tollbar_decision *decision, tollbar_str agent, tollbar_str service, struct refusal *refusal)
+{
     return decision->allowed || refuse_by(decision, agent, service, refusal);
 }
 
@@ -39,7 +41,8 @@ struct collected {
 };
 
 static enum MHD_Result collect(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
-                               const char *value, size_t value_size) {
+                               const char *value, size_t value_size)
+{
     (void)kind;
     struct collected *collected = context;
     if (collected->count == collected->room) {
@@ -51,7 +54,8 @@ static enum MHD_Result collect(void *context, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
-static tollbar_ip peer_of(struct MHD_Connection *connection) {
+static tollbar_ip peer_of(struct MHD_Connection *connection)
+{
     tollbar_ip ip = {0};
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *address = info ? info->client_addr : NULL;
@@ -66,7 +70,8 @@ static tollbar_ip peer_of(struct MHD_Connection *connection) {
 }
 
 bool gate_identify(struct guest *guest, const tollbar_engine *engine, struct MHD_Connection *connection,
-                   struct refusal *refusal) {
+                   struct refusal *refusal)
+{
     guest->engine = engine;
     guest->decision = (tollbar_decision)TOLLBAR_DECISION_INIT;
     // The library bounds a request's head, and with it the number of its fields.
@@ -95,7 +100,8 @@ bool gate_identify(struct guest *guest, const tollbar_engine *engine, struct MHD
 }
 
 bool gate_enter(struct guest *guest, const tollbar_engine *engine, struct MHD_Connection *connection, bool rum,
-                struct refusal *refusal) {
+                struct refusal *refusal)
+{
     const tollbar_str nobody = {0};
     if (!gate_identify(guest, engine, connection, refusal) || !gate_authenticated(guest, refusal)) {
         return false;
@@ -111,19 +117,22 @@ bool gate_enter(struct guest *guest, const tollbar_engine *engine, struct MHD_Co
     return require(&decision, nobody, nobody, refusal);
 }
 
-bool gate_authenticated(const struct guest *guest, struct refusal *refusal) {
+bool gate_authenticated(const struct guest *guest, struct refusal *refusal)
+{
     const tollbar_str nobody = {0};
     return require(&guest->decision, nobody, nobody, refusal);
 }
 
 bool gate_authorize(const struct guest *guest, tollbar_action action, json_t *agent, json_t *service,
-                    struct refusal *refusal) {
+                    struct refusal *refusal)
+{
     tollbar_decision decision = TOLLBAR_DECISION_INIT;
     tollbar_client_authorize(guest->engine, &guest->client, action, text_of(agent), text_of(service), &decision);
     return require(&decision, text_of(agent), text_of(service), refusal);
 }
 
-bool gate_make_room(const struct guest *guest, size_t events, uint64_t *patience_ns, struct refusal *refusal) {
+bool gate_make_room(const struct guest *guest, size_t events, uint64_t *patience_ns, struct refusal *refusal)
+{
     const tollbar_str nobody = {0};
     tollbar_decision decision = TOLLBAR_DECISION_INIT;
     tollbar_client_reserve(guest->engine, &guest->client, events, *patience_ns, NULL, &decision);
@@ -138,4 +147,7 @@ bool gate_make_room(const struct guest *guest, size_t events, uint64_t *patience
     return true;
 }
 
-bool gate_anonymous(const struct guest *guest) { return guest->decision.method == TOLLBAR_METHOD_ANONYMOUS; }
+bool gate_anonymous(const struct guest *guest)
+{
+    return guest->decision.method == TOLLBAR_METHOD_ANONYMOUS;
+}

@@ -4,7 +4,8 @@
 
 static const size_t KEPT_BYTES = 512;
 
-static bool blank(const char *line, size_t size) {
+static bool blank(const char *line, size_t size)
+{
     for (size_t i = 0; i < size; i++) {
         if (!memchr(" \t\r\v\f", line[i], 5)) {
             return false;
@@ -13,7 +14,8 @@ static bool blank(const char *line, size_t size) {
     return true;
 }
 
-static bool gather(struct lines *lines, const char *piece, size_t size, struct refusal *refusal) {
+static bool gather(struct lines *lines, const char *piece, size_t size, struct refusal *refusal)
+{
     if (lines->too_long) {
         return true;
     }
@@ -28,7 +30,8 @@ static bool gather(struct lines *lines, const char *piece, size_t size, struct r
     return !lines->partial.failed || refuse(refusal, 503, "the server lacks the memory for this line now");
 }
 
-bool lines_finish(struct lines *lines, struct refusal *refusal) {
+bool lines_finish(struct lines *lines, struct refusal *refusal)
+{
     bool going = true;
     if (lines->too_long || !blank(lines->partial.data, lines->partial.size)) {
         going = lines->sink(lines->context, lines->partial.data, lines->partial.size, lines->too_long, refusal);
@@ -38,7 +41,8 @@ bool lines_finish(struct lines *lines, struct refusal *refusal) {
     return going;
 }
 
-bool lines_feed(void *context, const char *data, size_t size, struct refusal *refusal) {
+bool lines_feed(void *context, const char *data, size_t size, struct refusal *refusal)
+{
     struct lines *lines = context;
     while (size > 0) {
         const char *newline = memchr(data, '\n', size);
@@ -59,4 +63,7 @@ bool lines_feed(void *context, const char *data, size_t size, struct refusal *re
     return true;
 }
 
-void lines_free(struct lines *lines) { buffer_free(&lines->partial); }
+void lines_free(struct lines *lines)
+{
+    buffer_free(&lines->partial);
+}

@@ -12,7 +12,8 @@
 static const int BACKLOG = 2048;
 
 // Splits the address; false if it has another shape.
-static bool split(const char *address, char host[256], char port[6]) {
+static bool split(const char *address, char host[256], char port[6])
+{
     const char *colon = strrchr(address, ':');
     if (!colon || strlen(colon + 1) < 1 || strlen(colon + 1) > 5 ||
         strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
@@ -33,7 +34,8 @@ static bool split(const char *address, char host[256], char port[6]) {
     return true;
 }
 
-static int open_socket(const struct addrinfo *at, bool every_interface) {
+static int open_socket(const struct addrinfo *at, bool every_interface)
+{
     int one = 1, zero = 0;
     int listener = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener < 0) {
@@ -52,7 +54,8 @@ static int open_socket(const struct addrinfo *at, bool every_interface) {
     return -1;
 }
 
-int listen_on(const char *address) {
+int listen_on(const char *address)
+{
     char host[256], port[6];
     if (!split(address, host, port)) {
         fprintf(stderr, "cannot listen on %s: accepted are HOST:PORT, [IPV6]:PORT and :PORT\n", address);
@@ -78,7 +81,8 @@ int listen_on(const char *address) {
     return listener;
 }
 
-void listen_url(int listener, char *url, size_t room) {
+void listen_url(int listener, char *url, size_t room)
+{
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
     char host[NI_MAXHOST], port[NI_MAXSERV];

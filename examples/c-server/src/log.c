@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
-void log_line(enum log_level level, const char *format, ...) {
+void log_line(enum log_level level, const char *format, ...)
+{
     static const char *const NAMES[] = {"INFO", "WARNING", "ERROR"};
     char message[2048];
     va_list arguments;

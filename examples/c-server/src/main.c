@@ -22,9 +22,13 @@
 
 static const int UNUSABLE = 2;
 
-static tollbar_str text_of(const char *text) { return (tollbar_str){.data = text, .len = strlen(text)}; }
+static tollbar_str text_of(const char *text)
+{
+    return (tollbar_str){.data = text, .len = strlen(text)};
+}
 
-static tollbar_engine *load(const char *config) {
+static tollbar_engine *load(const char *config)
+{
     static char problems[64 * 1024];
     tollbar_engine *engine;
     tollbar_error error = TOLLBAR_ERROR_INIT;
@@ -36,7 +40,8 @@ static tollbar_engine *load(const char *config) {
     return engine;
 }
 
-static tollbar_watcher *watch(const tollbar_engine *engine) {
+static tollbar_watcher *watch(const tollbar_engine *engine)
+{
     char problem[1024];
     tollbar_watcher *watcher;
     tollbar_error error = TOLLBAR_ERROR_INIT;
@@ -49,14 +54,16 @@ static tollbar_watcher *watch(const tollbar_engine *engine) {
 }
 
 // The next of these signals, or 0 after so many milliseconds.
-static int wait_for_signal(const sigset_t *signals, long milliseconds) {
+static int wait_for_signal(const sigset_t *signals, long milliseconds)
+{
     struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
     int caught = sigtimedwait(signals, NULL, &time);
     return caught < 0 ? 0 : caught;
 }
 
 // Returns the signal that ends it.
-static int serve(struct server *server, const tollbar_engine *engine, const sigset_t *signals) {
+static int serve(struct server *server, const tollbar_engine *engine, const sigset_t *signals)
+{
     for (;;) {
         int caught = wait_for_signal(signals, 500);
         if (caught == SIGHUP) {
@@ -69,7 +76,8 @@ static int serve(struct server *server, const tollbar_engine *engine, const sigs
     }
 }
 
-static void drain(struct server *server, const sigset_t *signals, unsigned seconds, int caught) {
+static void drain(struct server *server, const sigset_t *signals, unsigned seconds, int caught)
+{
     log_line(LOG_INFO, "SIG%s: draining, for up to %u s", sigabbrev_np(caught), seconds);
     server_drain(server);
     for (unsigned looks = 0; connections_in_flight() > 0 && looks < seconds * 50; looks++) {
@@ -82,7 +90,8 @@ static void drain(struct server *server, const sigset_t *signals, unsigned secon
 }
 
 // Connections are file descriptors, of which a process often may have few until it asks for more.
-static void raise_file_limit(void) {
+static void raise_file_limit(void)
+{
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
@@ -90,7 +99,8 @@ static void raise_file_limit(void) {
     }
 }
 
-static int run(const struct options *options, const tollbar_engine *engine, const sigset_t *signals) {
+static int run(const struct options *options, const tollbar_engine *engine, const sigset_t *signals)
+{
     struct output output;
     int listener = listen_on(options->listen);
     if (listener < 0) {
@@ -118,7 +128,8 @@ static int run(const struct options *options, const tollbar_engine *engine, cons
     return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     struct options options;
     int exit_code;
     if (!options_read(&options, argc, argv, &exit_code)) {

@@ -6,7 +6,8 @@
 
 static atomic_size_t taken;
 
-bool memory_take(size_t bytes) {
+bool memory_take(size_t bytes)
+{
     // Relaxed: only the number itself matters, nothing else is published by it.
     size_t before = atomic_fetch_add_explicit(&taken, bytes, memory_order_relaxed);
     if (bytes <= MEMORY_LIMIT && before <= MEMORY_LIMIT - bytes) {
@@ -16,9 +17,13 @@ bool memory_take(size_t bytes) {
     return false;
 }
 
-void memory_give(size_t bytes) { atomic_fetch_sub_explicit(&taken, bytes, memory_order_relaxed); }
+void memory_give(size_t bytes)
+{
+    atomic_fetch_sub_explicit(&taken, bytes, memory_order_relaxed);
+}
 
-void *memory_alloc(size_t size) {
+void *memory_alloc(size_t size)
+{
     if (size > MEMORY_LIMIT) {
         return NULL;
     }
@@ -30,7 +35,8 @@ void *memory_alloc(size_t size) {
     return pointer;
 }
 
-void memory_free(void *pointer) {
+void memory_free(void *pointer)
+{
     if (pointer) {
         memory_give(malloc_usable_size(pointer));
         free(pointer);

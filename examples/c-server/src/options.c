@@ -17,7 +17,8 @@ static const char USAGE[] =
     "  --drain-timeout SECONDS  after SIGTERM, requests in flight may go on for this long; default 10\n"
     "  --max-connections N      further ones are not served until one ends; default 1024\n";
 
-static bool number(const char *name, const char *text, unsigned most, unsigned *value) {
+static bool number(const char *name, const char *text, unsigned most, unsigned *value)
+{
     char *end;
     errno = 0;
     unsigned long found = strtoul(text, &end, 10);
@@ -29,12 +30,14 @@ static bool number(const char *name, const char *text, unsigned most, unsigned *
     return true;
 }
 
-static bool usage(int *exit_code) {
+static bool usage(int *exit_code)
+{
     fputs(USAGE, *exit_code ? stderr : stdout);
     return false;
 }
 
-bool options_read(struct options *options, int argc, char **argv, int *exit_code) {
+bool options_read(struct options *options, int argc, char **argv, int *exit_code)
+{
     static const struct option KNOWN[] = {
         {"config", required_argument, NULL, 'c'},
         {"listen", required_argument, NULL, 'l'},

@@ -28,13 +28,15 @@ struct source {
     json_t *agent, *service;
 };
 
-static bool is_protobuf(const struct request *request) {
+static bool is_protobuf(const struct request *request)
+{
     const char *type = request_field(request, MHD_HTTP_HEADER_CONTENT_TYPE);
     size_t length = type ? strcspn(type, "; \t") : 0;
     return length == strlen(PROTOBUF) && strncasecmp(type, PROTOBUF, length) == 0;
 }
 
-void otlp_begin(struct request *request) {
+void otlp_begin(struct request *request)
+{
     struct refusal refusal;
     if (!is_protobuf(request)) {
         const char *type = request_field(request, MHD_HTTP_HEADER_CONTENT_TYPE);
@@ -54,19 +56,22 @@ void otlp_begin(struct request *request) {
     request->state = export;
 }
 
-bool otlp_take(void *context, const char *data, size_t size, struct refusal *refusal) {
+bool otlp_take(void *context, const char *data, size_t size, struct refusal *refusal)
+{
     struct export_request *export = ((struct request *)context)->state;
     return whole_body_append(&export->body, data, size, refusal);
 }
 
-static bool undecodable(const struct export_request *export, struct refusal *refusal) {
+static bool undecodable(const struct export_request *export, struct refusal *refusal)
+{
     return export->memory.exhausted
                ? refuse(refusal, 503, "the server lacks the memory for this request now")
                : refuse(refusal, 400, "failed to unmarshal request body: it is no OTLP export request");
 }
 
 // The value of the last attribute of this name, if it is a string.
-static ProtobufCBinaryData attribute(const Otlp__Resource *resource, const char *key) {
+static ProtobufCBinaryData attribute(const Otlp__Resource *resource, const char *key)
+{
     ProtobufCBinaryData found = {0};
     for (size_t i = 0; resource && i < resource->n_attributes; i++) {
         const Otlp__KeyValue *pair = resource->attributes[i];
@@ -77,7 +82,8 @@ static ProtobufCBinaryData attribute(const Otlp__Resource *resource, const char 
     return found;
 }
 
-static void append(struct buffer *buffer, ProtobufCBinaryData text, const char *otherwise) {
+static void append(struct buffer *buffer, ProtobufCBinaryData text, const char *otherwise)
+{
     if (text.len > 0) {
         buffer_append(buffer, text.data, text.len);
     } else {
@@ -86,7 +92,8 @@ static void append(struct buffer *buffer, ProtobufCBinaryData text, const char *
 }
 
 // The names of a resource, as APM Server finds them (SPEC section 6).
-static bool name_source(const Otlp__Resource *resource, struct source *source, struct refusal *refusal) {
+static bool name_source(const Otlp__Resource *resource, struct source *source, struct refusal *refusal)
+{
     struct buffer agent = {0}, service = {0};
     ProtobufCBinaryData language = attribute(resource, "telemetry.sdk.language");
     append(&agent, attribute(resource, "telemetry.sdk.name"), "otlp");
@@ -113,7 +120,8 @@ static bool name_source(const Otlp__Resource *resource, struct source *source, s
 
 // Decodes all items of a resource; see `otlp_item`.
 static bool walk(struct request *request, const Otlp__ResourceGroup *group, const struct buffer *head,
-                 struct buffer *lines, size_t *events) {
+                 struct buffer *lines, size_t *events)
+{
     const struct otlp_signal *signal = request->route->about;
     struct export_request *export = request->state;
     for (size_t i = 0; i < group->n_scopes; i++) {
@@ -127,7 +135,8 @@ static bool walk(struct request *request, const Otlp__ResourceGroup *group, cons
 }
 
 static bool accept_resource(struct request *request, const Otlp__ResourceGroup *group, const struct source *source,
-                            size_t events, uint64_t *patience_ns, struct refusal *refusal) {
+                            size_t events, uint64_t *patience_ns, struct refusal *refusal)
+{
     struct buffer head = {0}, lines = {0};
     size_t written = 0;
     bool accepted = gate_authorize(&request->guest, TOLLBAR_ACTION_INGEST, source->agent, source->service, refusal);
@@ -144,7 +153,8 @@ static bool accept_resource(struct request *request, const Otlp__ResourceGroup *
     return accepted;
 }
 
-static void note(struct outcome *outcome, const struct refusal *refusal, size_t events) {
+static void note(struct outcome *outcome, const struct refusal *refusal, size_t events)
+{
     outcome->rejected += events;
     if (outcome->refusal.status == 0) {
         outcome->refusal = *refusal;
@@ -156,7 +166,8 @@ static void note(struct outcome *outcome, const struct refusal *refusal, size_t 
 }
 
 static bool take_all(struct request *request, const Otlp__Export *decoded, struct outcome *outcome,
-                     struct refusal *refusal) {
+                     struct refusal *refusal)
+{
     // All resources of a request together wait no longer than one batch may: the whole body is in memory.
     uint64_t patience_ns = GATE_MAX_WAIT_NS;
     for (size_t i = 0; i < decoded->n_groups; i++) {
@@ -186,7 +197,8 @@ static bool take_all(struct request *request, const Otlp__Export *decoded, struc
 }
 
 // Whether every item and every name of the request can be decoded.
-static bool decodable(struct request *request, const Otlp__Export *decoded, struct refusal *refusal) {
+static bool decodable(struct request *request, const Otlp__Export *decoded, struct refusal *refusal)
+{
     size_t events = 0;
     for (size_t i = 0; i < decoded->n_groups; i++) {
         struct source source;
@@ -202,7 +214,8 @@ static bool decodable(struct request *request, const Otlp__Export *decoded, stru
     return true;
 }
 
-static void reply_message(struct reply *reply, unsigned status, const ProtobufCMessage *message) {
+static void reply_message(struct reply *reply, unsigned status, const ProtobufCMessage *message)
+{
     size_t size = protobuf_c_message_get_packed_size(message);
     uint8_t *packed = malloc(size + 1); // an empty message has no bytes
     if (packed) {
@@ -211,7 +224,8 @@ static void reply_message(struct reply *reply, unsigned status, const ProtobufCM
     reply_bytes(reply, status, PROTOBUF, packed, size);
 }
 
-static void answer(struct request *request, const struct outcome *outcome) {
+static void answer(struct request *request, const struct outcome *outcome)
+{
     if (outcome->refusal.status != 0 && outcome->accepted == 0) {
         otlp_fail(request, &outcome->refusal);
         return;
@@ -227,7 +241,8 @@ static void answer(struct request *request, const struct outcome *outcome) {
     reply_message(&request->reply, MHD_HTTP_OK, &response.base);
 }
 
-void otlp_end(struct request *request) {
+void otlp_end(struct request *request)
+{
     struct export_request *export = request->state;
     struct outcome outcome = {0};
     struct refusal refusal;
@@ -245,7 +260,8 @@ void otlp_end(struct request *request) {
     buffer_free(&outcome.reasons);
 }
 
-static int grpc_status(const struct refusal *refusal) {
+static int grpc_status(const struct refusal *refusal)
+{
     if (refusal->decided) {
         return refusal->grpc_status;
     }
@@ -253,7 +269,8 @@ static int grpc_status(const struct refusal *refusal) {
 }
 
 // A `google.rpc.Status`, as OTLP has it; `{"error": …}` to those who don't speak it.
-void otlp_fail(struct request *request, const struct refusal *refusal) {
+void otlp_fail(struct request *request, const struct refusal *refusal)
+{
     if (!is_protobuf(request)) {
         reply_refusal(&request->reply, refusal);
         return;
@@ -266,7 +283,8 @@ void otlp_fail(struct request *request, const struct refusal *refusal) {
     reply_refusal_fields(&request->reply, refusal);
 }
 
-void otlp_release(struct request *request) {
+void otlp_release(struct request *request)
+{
     struct export_request *export = request->state;
     whole_body_free(&export->body);
     free(export);

@@ -3,7 +3,8 @@
 #include "memory.h"
 #include <malloc.h>
 
-static void *take(void *context, size_t size) {
+static void *take(void *context, size_t size)
+{
     struct otlp_memory *memory = context;
     void *pointer = size <= memory->left ? memory_alloc(size) : NULL;
     if (pointer && malloc_usable_size(pointer) > memory->left) {
@@ -18,7 +19,8 @@ static void *take(void *context, size_t size) {
     return pointer;
 }
 
-static void give(void *context, void *pointer) {
+static void give(void *context, void *pointer)
+{
     struct otlp_memory *memory = context;
     if (pointer) {
         memory->left += malloc_usable_size(pointer);
@@ -26,6 +28,7 @@ static void give(void *context, void *pointer) {
     }
 }
 
-void otlp_memory_init(struct otlp_memory *memory) {
+void otlp_memory_init(struct otlp_memory *memory)
+{
     *memory = (struct otlp_memory){.allocator = {take, give, memory}, .left = OTLP_MEMORY_BYTES};
 }

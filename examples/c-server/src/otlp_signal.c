@@ -6,14 +6,16 @@
 #include <stdio.h>
 
 // Text that is no UTF-8, and what is not there, is left out.
-static void set_text(json_t *event, const char *key, const ProtobufCBinaryData *text) {
+static void set_text(json_t *event, const char *key, const ProtobufCBinaryData *text)
+{
     if (text->len > 0) {
         json_object_set_new(event, key, json_stringn((const char *)text->data, text->len));
     }
 }
 
 // Ids are spelled in hexadecimal. Longer ones than there are in OTLP are left out.
-static void set_id(json_t *event, const char *key, const ProtobufCBinaryData *id) {
+static void set_id(json_t *event, const char *key, const ProtobufCBinaryData *id)
+{
     char text[33];
     if (id->len == 0 || id->len > 16) {
         return;
@@ -25,7 +27,8 @@ static void set_id(json_t *event, const char *key, const ProtobufCBinaryData *id
 }
 
 // 64 bits are spelled as a string, as protobuf's JSON has it.
-static void set_time(json_t *event, const char *key, uint64_t time) {
+static void set_time(json_t *event, const char *key, uint64_t time)
+{
     char text[24];
     if (time != 0) {
         snprintf(text, sizeof text, "%" PRIu64, time);
@@ -33,8 +36,8 @@ static void set_time(json_t *event, const char *key, uint64_t time) {
     }
 }
 
-static bool write_event(json_t *event, const char *type, size_t times, const struct buffer *head,
-                        struct buffer *lines) {
+static bool write_event(json_t *event, const char *type, size_t times, const struct buffer *head, struct buffer *lines)
+{
     bool written = event != NULL;
     for (size_t i = 0; written && i < times; i++) {
         written = output_event(lines, head, type, event);
@@ -44,7 +47,8 @@ static bool write_event(json_t *event, const char *type, size_t times, const str
 }
 
 static bool span(const ProtobufCBinaryData *item, ProtobufCAllocator *allocator, const struct buffer *head,
-                 struct buffer *lines, size_t *count) {
+                 struct buffer *lines, size_t *count)
+{
     Otlp__Span *span = otlp__span__unpack(allocator, item->len, item->data);
     if (!span) {
         return false;
@@ -66,7 +70,8 @@ static bool span(const ProtobufCBinaryData *item, ProtobufCAllocator *allocator,
 }
 
 static bool log_record(const ProtobufCBinaryData *item, ProtobufCAllocator *allocator, const struct buffer *head,
-                       struct buffer *lines, size_t *count) {
+                       struct buffer *lines, size_t *count)
+{
     Otlp__LogRecord *record = otlp__log_record__unpack(allocator, item->len, item->data);
     if (!record) {
         return false;
@@ -89,7 +94,8 @@ static bool log_record(const ProtobufCBinaryData *item, ProtobufCAllocator *allo
 }
 
 static bool metric(const ProtobufCBinaryData *item, ProtobufCAllocator *allocator, const struct buffer *head,
-                   struct buffer *lines, size_t *count) {
+                   struct buffer *lines, size_t *count)
+{
     Otlp__Metric *metric = otlp__metric__unpack(allocator, item->len, item->data);
     if (!metric) {
         return false;

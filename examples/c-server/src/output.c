@@ -6,14 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
-int output_open(struct output *output, const char *target) {
+int output_open(struct output *output, const char *target)
+{
     output->torn = false;
     output->descriptor = strcmp(target, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
                                                   : open(target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     return output->descriptor < 0 ? errno : pthread_mutex_init(&output->mutex, NULL);
 }
 
-static int write_all(int descriptor, const char *data, size_t size, size_t *written) {
+static int write_all(int descriptor, const char *data, size_t size, size_t *written)
+{
     while (*written < size) {
         ssize_t count = write(descriptor, data + *written, size - *written);
         if (count >= 0) {
@@ -25,7 +27,8 @@ static int write_all(int descriptor, const char *data, size_t size, size_t *writ
     return 0;
 }
 
-bool output_write(struct output *output, const struct buffer *lines, struct refusal *refusal) {
+bool output_write(struct output *output, const struct buffer *lines, struct refusal *refusal)
+{
     pthread_mutex_lock(&output->mutex);
     size_t written = 0;
     int error = output->torn ? write_all(output->descriptor, "\n", 1, &written) : 0;
@@ -45,18 +48,20 @@ bool output_write(struct output *output, const struct buffer *lines, struct refu
     return refuse(refusal, 503, "cannot write the output: %s", text);
 }
 
-void output_close(struct output *output) {
+void output_close(struct output *output)
+{
     close(output->descriptor);
     pthread_mutex_destroy(&output->mutex);
 }
 
-static int append(const char *data, size_t size, void *buffer) {
+static int append(const char *data, size_t size, void *buffer)
+{
     buffer_append(buffer, data, size);
     return ((struct buffer *)buffer)->failed ? -1 : 0;
 }
 
-bool output_origin(struct buffer *head, const struct guest *guest, const char *protocol, json_t *agent,
-                   json_t *service) {
+bool output_origin(struct buffer *head, const struct guest *guest, const char *protocol, json_t *agent, json_t *service)
+{
     char client[TOLLBAR_CLIENT_TEXT];
     tollbar_client_text(guest->decision.client, guest->decision.client_prefix, client, sizeof client);
     json_t *document =
@@ -70,7 +75,8 @@ bool output_origin(struct buffer *head, const struct guest *guest, const char *p
     return made;
 }
 
-bool output_event(struct buffer *lines, const struct buffer *head, const char *type, json_t *event) {
+bool output_event(struct buffer *lines, const struct buffer *head, const char *type, json_t *event)
+{
     size_t begin = lines->size;
     buffer_append(lines, head->data, head->size);
     buffer_text(lines, ",\"type\":\"");

@@ -4,7 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void printable(char *to, size_t room, const char *text, size_t size) {
+void printable(char *to, size_t room, const char *text, size_t size)
+{
     size_t length = size < room - 1 ? size : room - 1;
     if (length < size) {
         // A character isn't cut in two: bytes that continue one are 10xxxxxx.
@@ -21,7 +22,8 @@ void printable(char *to, size_t room, const char *text, size_t size) {
     to[length] = '\0';
 }
 
-static void fill(struct refusal *refusal, unsigned status, const char *format, va_list arguments) {
+static void fill(struct refusal *refusal, unsigned status, const char *format, va_list arguments)
+{
     char message[sizeof refusal->message];
     vsnprintf(message, sizeof message, format, arguments);
     *refusal = (struct refusal){.status = status};
@@ -32,7 +34,8 @@ static void fill(struct refusal *refusal, unsigned status, const char *format, v
     printable(refusal->message, sizeof refusal->message, message, length);
 }
 
-bool refuse(struct refusal *refusal, unsigned status, const char *format, ...) {
+bool refuse(struct refusal *refusal, unsigned status, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     fill(refusal, status, format, arguments);
@@ -41,7 +44,8 @@ bool refuse(struct refusal *refusal, unsigned status, const char *format, ...) {
 }
 
 bool refuse_document(struct refusal *refusal, unsigned status, const char *document, size_t size, const char *format,
-                     ...) {
+                     ...)
+{
     va_list arguments;
     va_start(arguments, format);
     fill(refusal, status, format, arguments);

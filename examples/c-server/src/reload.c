@@ -15,7 +15,8 @@ static const int LOOKS = 30;            // files that change for longer are not 
 typedef size_t teller(const tollbar_engine *engine, char *buffer, size_t capacity);
 
 // All that a function of Tollbar's has to tell, to be freed; null: memory ran out.
-static char *told(teller *tell, const tollbar_engine *engine) {
+static char *told(teller *tell, const tollbar_engine *engine)
+{
     char *text = NULL;
     // What there is to tell may grow meanwhile.
     for (size_t capacity = 4096, needed = capacity; needed >= capacity;) {
@@ -30,21 +31,24 @@ static char *told(teller *tell, const tollbar_engine *engine) {
     return text;
 }
 
-static void log_lines(enum log_level level, char *lines) {
+static void log_lines(enum log_level level, char *lines)
+{
     char *rest = NULL;
     for (char *line = lines ? strtok_r(lines, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
         log_line(level, "%s", line);
     }
 }
 
-void reload_log_warnings(const tollbar_engine *engine) {
+void reload_log_warnings(const tollbar_engine *engine)
+{
     char *warnings = told(tollbar_engine_warnings, engine);
     log_lines(LOG_WARNING, warnings);
     free(warnings);
 }
 
 // What changes when one of the files does.
-static unsigned long long state_of(const tollbar_engine *engine) {
+static unsigned long long state_of(const tollbar_engine *engine)
+{
     char *files = told(tollbar_engine_files, engine);
     unsigned long long state = 0;
     char *rest = NULL;
@@ -62,7 +66,8 @@ static unsigned long long state_of(const tollbar_engine *engine) {
     return state;
 }
 
-static bool quiet(const tollbar_engine *engine) {
+static bool quiet(const tollbar_engine *engine)
+{
     unsigned long long before = state_of(engine);
     for (int look = 0; look < LOOKS; look++) {
         nanosleep(&(struct timespec){0, QUIET_NS}, NULL);
@@ -75,7 +80,8 @@ static bool quiet(const tollbar_engine *engine) {
     return false;
 }
 
-void reload_now(const tollbar_engine *engine) {
+void reload_now(const tollbar_engine *engine)
+{
     log_line(LOG_INFO, "SIGHUP: reloading");
     if (quiet(engine)) {
         // What is wrong with it is told by the history, as of every attempt.
@@ -86,12 +92,14 @@ void reload_now(const tollbar_engine *engine) {
     }
 }
 
-static const char *text_in(json_t *object, const char *key, const char *otherwise) {
+static const char *text_in(json_t *object, const char *key, const char *otherwise)
+{
     const char *text = json_string_value(json_object_get(object, key));
     return text ? text : otherwise;
 }
 
-static void tell_problem(json_t *problem) {
+static void tell_problem(json_t *problem)
+{
     const char *hint = text_in(problem, "hint", NULL);
     log_line(LOG_ERROR, "  %s:%lld:%lld: %s: found %s; accepted: %s%s%s", text_in(problem, "file", "-"),
              (long long)json_integer_value(json_object_get(problem, "line")),
@@ -100,7 +108,8 @@ static void tell_problem(json_t *problem) {
              hint ? hint : "");
 }
 
-static void tell_attempt(const tollbar_engine *engine, json_t *attempt) {
+static void tell_attempt(const tollbar_engine *engine, json_t *attempt)
+{
     if (json_is_true(json_object_get(attempt, "taken"))) {
         char changed[1024] = "nothing";
         size_t length = 0;
@@ -123,7 +132,8 @@ static void tell_attempt(const tollbar_engine *engine, json_t *attempt) {
 }
 
 // The history holds the last 32 attempts, oldest first; those after the one that was logged last are news.
-void reload_tell(const tollbar_engine *engine) {
+void reload_tell(const tollbar_engine *engine)
+{
     static json_int_t logged = -1; // when that was
     char *text = told(tollbar_engine_reloads_json, engine);
     json_t *history = text ? json_loads(text, 0, NULL) : NULL;

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void replace_body(struct reply *reply, unsigned status, const char *type, char *body, size_t size) {
+static void replace_body(struct reply *reply, unsigned status, const char *type, char *body, size_t size)
+{
     free(reply->body);
     reply->status = status;
     reply->type = type;
@@ -11,9 +12,13 @@ static void replace_body(struct reply *reply, unsigned status, const char *type,
     reply->size = size;
 }
 
-void reply_empty(struct reply *reply, unsigned status) { replace_body(reply, status, NULL, NULL, 0); }
+void reply_empty(struct reply *reply, unsigned status)
+{
+    replace_body(reply, status, NULL, NULL, 0);
+}
 
-void reply_bytes(struct reply *reply, unsigned status, const char *type, void *body, size_t size) {
+void reply_bytes(struct reply *reply, unsigned status, const char *type, void *body, size_t size)
+{
     if (body) {
         replace_body(reply, status, type, body, size);
     } else {
@@ -21,7 +26,8 @@ void reply_bytes(struct reply *reply, unsigned status, const char *type, void *b
     }
 }
 
-void reply_json(struct reply *reply, unsigned status, json_t *document) {
+void reply_json(struct reply *reply, unsigned status, json_t *document)
+{
     // json_dumps's memory is counted (see memory.h), a reply's is not.
     size_t size = document ? json_dumpb(document, NULL, 0, JSON_COMPACT) : 0;
     char *body = size ? malloc(size + 1) : NULL;
@@ -33,7 +39,8 @@ void reply_json(struct reply *reply, unsigned status, json_t *document) {
     reply_bytes(reply, status, "application/json", body, size + 1);
 }
 
-void reply_refusal_fields(struct reply *reply, const struct refusal *refusal) {
+void reply_refusal_fields(struct reply *reply, const struct refusal *refusal)
+{
     if (refusal->www_authenticate[0]) {
         reply_field(reply, MHD_HTTP_HEADER_WWW_AUTHENTICATE, refusal->www_authenticate);
     }
@@ -42,12 +49,14 @@ void reply_refusal_fields(struct reply *reply, const struct refusal *refusal) {
     }
 }
 
-void reply_refusal(struct reply *reply, const struct refusal *refusal) {
+void reply_refusal(struct reply *reply, const struct refusal *refusal)
+{
     reply_json(reply, refusal->status, json_pack("{s:s}", "error", refusal->message));
     reply_refusal_fields(reply, refusal);
 }
 
-void reply_field(struct reply *reply, const char *name, const char *value) {
+void reply_field(struct reply *reply, const char *name, const char *value)
+{
     for (size_t i = 0; i < REPLY_FIELDS; i++) {
         if (!reply->fields[i].name || strcmp(reply->fields[i].name, name) == 0) {
             free(reply->fields[i].value);
@@ -58,7 +67,8 @@ void reply_field(struct reply *reply, const char *name, const char *value) {
     }
 }
 
-enum MHD_Result reply_send(struct reply *reply, struct MHD_Connection *connection) {
+enum MHD_Result reply_send(struct reply *reply, struct MHD_Connection *connection)
+{
     struct MHD_Response *response = MHD_create_response_from_buffer(reply->size, reply->body, MHD_RESPMEM_MUST_FREE);
     if (!response) {
         return MHD_NO;
@@ -79,7 +89,8 @@ enum MHD_Result reply_send(struct reply *reply, struct MHD_Connection *connectio
     return queued;
 }
 
-void reply_free(struct reply *reply) {
+void reply_free(struct reply *reply)
+{
     free(reply->body);
     for (size_t i = 0; i < REPLY_FIELDS; i++) {
         free(reply->fields[i].value);

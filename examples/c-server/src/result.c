@@ -3,7 +3,8 @@
 // The answer shows as many errors of single events; further ones are only reflected in the status.
 static const size_t SHOWN_ERRORS = 5;
 
-void result_add(struct result *result, const struct refusal *refusal, bool ends_stream) {
+void result_add(struct result *result, const struct refusal *refusal, bool ends_stream)
+{
     if (refusal->status > result->status) {
         result->status = refusal->status;
     }
@@ -20,7 +21,8 @@ void result_add(struct result *result, const struct refusal *refusal, bool ends_
                                                                : json_pack("{s:s}", "message", refusal->message));
 }
 
-void result_reply(struct result *result, size_t accepted, bool verbose, struct reply *reply) {
+void result_reply(struct result *result, size_t accepted, bool verbose, struct reply *reply)
+{
     unsigned status = result->status ? result->status : MHD_HTTP_ACCEPTED;
     if (!result->status && !verbose) {
         reply_empty(reply, status);
@@ -36,7 +38,8 @@ void result_reply(struct result *result, size_t accepted, bool verbose, struct r
     }
 }
 
-void result_free(struct result *result) {
+void result_free(struct result *result)
+{
     json_decref(result->errors);
     reply_free(&result->fields);
 }

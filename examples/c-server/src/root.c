@@ -6,7 +6,8 @@
 // Shown as the build date, which agents parse: when this was asked first.
 static char started[32];
 
-static void start(void) {
+static void start(void)
+{
     time_t now = time(NULL);
     struct tm utc;
     if (gmtime_r(&now, &utc)) {
@@ -14,7 +15,8 @@ static void start(void) {
     }
 }
 
-void root_end(struct request *request) {
+void root_end(struct request *request)
+{
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct refusal refusal;
     struct guest *guest = &request->guest;
@@ -32,4 +34,7 @@ void root_end(struct request *request) {
     }
 }
 
-void root_fail(struct request *request, const struct refusal *refusal) { reply_refusal(&request->reply, refusal); }
+void root_fail(struct request *request, const struct refusal *refusal)
+{
+    reply_refusal(&request->reply, refusal);
+}

@@ -25,11 +25,13 @@ struct server {
     atomic_bool draining;
 };
 
-const char *request_field(const struct request *request, const char *name) {
+const char *request_field(const struct request *request, const char *name)
+{
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-static const struct route *route_of(const char *path) {
+static const struct route *route_of(const char *path)
+{
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         if (strcmp(ROUTES[i].path, path) == 0) {
             return &ROUTES[i];
@@ -38,11 +40,15 @@ static const struct route *route_of(const char *path) {
     return NULL;
 }
 
-static bool answered(const struct request *request) { return request->reply.status != 0; }
+static bool answered(const struct request *request)
+{
+    return request->reply.status != 0;
+}
 
 // What is known from the head alone: the path, the page's origin, the method, the credential, one event's charge, is
 // the RUM route open.
-static void enter(struct request *request, const char *path, const char *method) {
+static void enter(struct request *request, const char *path, const char *method)
+{
     const struct route *route = request->route = route_of(path);
     struct refusal refusal;
     request->post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
@@ -69,7 +75,8 @@ static void enter(struct request *request, const char *path, const char *method)
     }
 }
 
-static enum MHD_Result send_answer(const struct server *server, struct request *request) {
+static enum MHD_Result send_answer(const struct server *server, struct request *request)
+{
     if (request->route && request->route->rum) {
         cors_allow(&request->reply, server->engine, request_field(request, MHD_HTTP_HEADER_ORIGIN));
     }
@@ -81,12 +88,14 @@ static enum MHD_Result send_answer(const struct server *server, struct request *
 }
 
 // Whether the client waits to be told before it sends its body: then it is told at once, and need not send it.
-static bool expects_continue(const struct request *request) {
+static bool expects_continue(const struct request *request)
+{
     return request_field(request, MHD_HTTP_HEADER_EXPECT) != NULL;
 }
 
 static enum MHD_Result begin_request(struct server *server, struct MHD_Connection *connection, const char *path,
-                                     const char *method, void **context) {
+                                     const char *method, void **context)
+{
     struct request *request = calloc(1, sizeof *request);
     if (!request) {
         return MHD_NO;
@@ -101,7 +110,8 @@ static enum MHD_Result begin_request(struct server *server, struct MHD_Connectio
     return answered(request) && expects_continue(request) ? send_answer(server, request) : MHD_YES;
 }
 
-static enum MHD_Result take_body(struct request *request, const char *data, size_t size) {
+static enum MHD_Result take_body(struct request *request, const char *data, size_t size)
+{
     const struct route *route = request->route;
     struct refusal refusal;
     if (answered(request) || !request->post || !route->take) {
@@ -115,7 +125,8 @@ static enum MHD_Result take_body(struct request *request, const char *data, size
     return MHD_YES;
 }
 
-static void end_body(struct request *request) {
+static void end_body(struct request *request)
+{
     const struct route *route = request->route;
     struct refusal refusal;
     if (route->take && !body_finish(&request->body, route->take, request, &refusal)) {
@@ -127,7 +138,8 @@ static void end_body(struct request *request) {
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *data, size_t *size,
-                                  void **request_context) {
+                                  void **request_context)
+{
     (void)version;
     struct server *server = context;
     struct request *request = *request_context;
@@ -146,7 +158,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
-                         enum MHD_RequestTerminationCode code) {
+                         enum MHD_RequestTerminationCode code)
+{
     (void)context, (void)code;
     struct request *request = *request_context;
     if (!request) {
@@ -163,7 +176,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 }
 
 struct server *server_start(const tollbar_engine *engine, struct output *output, int listener,
-                            const struct options *options) {
+                            const struct options *options)
+{
     struct server *server = calloc(1, sizeof *server);
     if (!server) {
         log_line(LOG_ERROR, "out of memory");
@@ -195,9 +209,13 @@ struct server *server_start(const tollbar_engine *engine, struct output *output,
     return server;
 }
 
-void server_tick(struct server *server) { connections_end_idle(server->idle_timeout_seconds); }
+void server_tick(struct server *server)
+{
+    connections_end_idle(server->idle_timeout_seconds);
+}
 
-void server_drain(struct server *server) {
+void server_drain(struct server *server)
+{
     atomic_store_explicit(&server->draining, true, memory_order_relaxed);
     if (MHD_quiesce_daemon(server->daemon) != MHD_INVALID_SOCKET) {
         close(server->listener);
@@ -205,7 +223,8 @@ void server_drain(struct server *server) {
     }
 }
 
-void server_stop(struct server *server) {
+void server_stop(struct server *server)
+{
     MHD_stop_daemon(server->daemon);
     free(server);
 }

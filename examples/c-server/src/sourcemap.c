@@ -20,7 +20,8 @@ struct upload {
 };
 
 static enum MHD_Result field(void *context, enum MHD_ValueKind kind, const char *key, const char *filename,
-                             const char *type, const char *encoding, const char *data, uint64_t offset, size_t size) {
+                             const char *type, const char *encoding, const char *data, uint64_t offset, size_t size)
+{
     (void)kind, (void)filename, (void)type, (void)encoding, (void)data;
     struct upload *upload = context;
     if (offset == 0 && ++upload->fields > MAX_FIELDS) {
@@ -33,7 +34,8 @@ static enum MHD_Result field(void *context, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
-static bool begin(struct request *request, struct refusal *refusal) {
+static bool begin(struct request *request, struct refusal *refusal)
+{
     if (!gate_authorize(&request->guest, TOLLBAR_ACTION_SOURCEMAP, NULL, NULL, refusal)) {
         return false;
     }
@@ -55,14 +57,16 @@ static bool begin(struct request *request, struct refusal *refusal) {
     return true;
 }
 
-void sourcemap_begin(struct request *request) {
+void sourcemap_begin(struct request *request)
+{
     struct refusal refusal;
     if (!begin(request, &refusal)) {
         sourcemap_fail(request, &refusal);
     }
 }
 
-bool sourcemap_take(void *context, const char *data, size_t size, struct refusal *refusal) {
+bool sourcemap_take(void *context, const char *data, size_t size, struct refusal *refusal)
+{
     struct upload *upload = ((struct request *)context)->state;
     if (size > MAX_UPLOAD_BYTES - upload->size) {
         return refuse(refusal, 413, "request body too large: accepted are up to %zu bytes", MAX_UPLOAD_BYTES);
@@ -75,7 +79,8 @@ bool sourcemap_take(void *context, const char *data, size_t size, struct refusal
     return parsed == MHD_YES || refuse(refusal, 400, "the form data is damaged");
 }
 
-void sourcemap_end(struct request *request) {
+void sourcemap_end(struct request *request)
+{
     struct upload *upload = request->state;
     struct refusal refusal;
     bool complete = MHD_destroy_post_processor(upload->parser) == MHD_YES;
@@ -97,9 +102,13 @@ void sourcemap_end(struct request *request) {
     sourcemap_fail(request, &refusal);
 }
 
-void sourcemap_fail(struct request *request, const struct refusal *refusal) { reply_refusal(&request->reply, refusal); }
+void sourcemap_fail(struct request *request, const struct refusal *refusal)
+{
+    reply_refusal(&request->reply, refusal);
+}
 
-void sourcemap_release(struct request *request) {
+void sourcemap_release(struct request *request)
+{
     struct upload *upload = request->state;
     if (upload->parser) {
         MHD_destroy_post_processor(upload->parser);

@@ -19,7 +19,8 @@ struct stream {
 };
 
 // Says that it is the metadata which a refusal speaks of, unless it is for who the client is.
-static void tell_first(struct refusal *refusal) {
+static void tell_first(struct refusal *refusal)
+{
     if (!refusal->decided && refusal->status == 400) {
         char message[sizeof refusal->message];
         snprintf(message, sizeof message, "cannot read metadata in stream: %.400s", refusal->message);
@@ -27,7 +28,8 @@ static void tell_first(struct refusal *refusal) {
     }
 }
 
-static bool take_line(void *context, const char *line, size_t size, bool too_long, struct refusal *refusal) {
+static bool take_line(void *context, const char *line, size_t size, bool too_long, struct refusal *refusal)
+{
     struct stream *stream = context;
     struct batch *batch = &stream->batch;
     struct event event;
@@ -50,7 +52,8 @@ static bool take_line(void *context, const char *line, size_t size, bool too_lon
     return ++stream->invalid <= MAX_INVALID || refuse(refusal, 400, "more than %zu events are invalid", MAX_INVALID);
 }
 
-void stream_begin(struct request *request) {
+void stream_begin(struct request *request)
+{
     struct refusal refusal;
     struct stream *stream = calloc(1, sizeof *stream);
     if (!stream) {
@@ -71,25 +74,29 @@ void stream_begin(struct request *request) {
     }
 }
 
-bool stream_take(void *context, const char *data, size_t size, struct refusal *refusal) {
+bool stream_take(void *context, const char *data, size_t size, struct refusal *refusal)
+{
     struct request *request = context;
     struct stream *stream = request->state;
     return lines_feed(&stream->lines, data, size, refusal);
 }
 
-bool stream_pause(struct request *request, struct refusal *refusal) {
+bool stream_pause(struct request *request, struct refusal *refusal)
+{
     struct stream *stream = request->state;
     return batch_flush(&stream->batch, refusal);
 }
 
-static void answer(struct request *request) {
+static void answer(struct request *request)
+{
     struct stream *stream = request->state;
     bool verbose = MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, "verbose",
                                                  strlen("verbose"), NULL, NULL) == MHD_YES;
     result_reply(&stream->result, stream->batch.accepted, verbose, &request->reply);
 }
 
-void stream_end(struct request *request) {
+void stream_end(struct request *request)
+{
     struct stream *stream = request->state;
     struct refusal refusal;
     if (!lines_finish(&stream->lines, &refusal) || !batch_flush(&stream->batch, &refusal)) {
@@ -99,7 +106,8 @@ void stream_end(struct request *request) {
     answer(request);
 }
 
-void stream_fail(struct request *request, const struct refusal *refusal) {
+void stream_fail(struct request *request, const struct refusal *refusal)
+{
     struct stream *stream = request->state;
     if (!stream) { // it did not pass the gate
         reply_refusal(&request->reply, refusal);
@@ -114,7 +122,8 @@ void stream_fail(struct request *request, const struct refusal *refusal) {
     answer(request);
 }
 
-void stream_release(struct request *request) {
+void stream_release(struct request *request)
+{
     struct stream *stream = request->state;
     lines_free(&stream->lines);
     batch_free(&stream->batch);

@@ -8,7 +8,8 @@
 enum { ESCAPE_BYTES = 6 }; // \uXXXX
 
 // Whether `\uXXXX` is at `at`, of a unit from `low` to `high`.
-static bool is_unit(const char *json, size_t size, size_t at, unsigned long low, unsigned long high) {
+static bool is_unit(const char *json, size_t size, size_t at, unsigned long low, unsigned long high)
+{
     if (at > size || size - at < ESCAPE_BYTES || json[at] != '\\' || json[at + 1] != 'u') {
         return false;
     }
@@ -23,7 +24,8 @@ static bool is_unit(const char *json, size_t size, size_t at, unsigned long low,
     return low <= unit && unit <= high;
 }
 
-char *surrogates_replaced(const char *json, size_t size) {
+char *surrogates_replaced(const char *json, size_t size)
+{
     char *copy = NULL;
     for (size_t at = 0; at < size;) {
         if (json[at] != '\\') {
