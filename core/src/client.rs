@@ -122,6 +122,17 @@ impl<'e> Client<'e> {
 
     /// The rest of what [`Engine::check`] does, for a client that was identified already.
     pub fn check(&self, question: &Question<'_>, now: Option<u64>) -> Decision {
+        self.check_presented(question, now, || self.asked_about())
+    }
+
+    /// As [`Client::check`]; `presented` says where the credential is, for the record of a refusal.
+    #[inline]
+    pub(crate) fn check_presented<I: Incoming>(
+        &self,
+        question: &Question<'_>,
+        now: Option<u64>,
+        presented: impl FnOnce() -> Presented<I>,
+    ) -> Decision {
         let snapshot = self.engine.snapshot.load();
         let decide = Decide {
             snapshot: &snapshot,
@@ -133,11 +144,8 @@ impl<'e> Client<'e> {
             let now = self.engine.timed(now, &mut clock_read);
             snapshot.limiter.charge(client, cost, now)
         });
-        self.engine.conclude(
-            &decision,
-            || (question.resource, self.asked_about()),
-            clock_read,
-        );
+        self.engine
+            .conclude(&decision, || (question.resource, presented()), clock_read);
         decision
     }
 

@@ -15,7 +15,7 @@ use crate::config::ConfigError;
 use crate::credential::api_key::{ApiKeys, Flight, Outcome, Started, Verifier};
 use crate::credential::{self, Credential};
 use crate::decision::Decision;
-use crate::engine::Engine;
+use crate::engine::{Engine, Presented};
 use crate::reason::{Method, Reason};
 use crate::request::{Incoming as _, Question, Request};
 
@@ -34,8 +34,9 @@ impl Engine {
         question: &Question<'_>,
         now: Option<u64>,
     ) -> Decision {
-        let identity = self.identify_waiting(request, now).with_key_id(request);
-        self.client(identity).check(question, now)
+        let identity = self.identify_waiting(request, now);
+        self.client(identity)
+            .check_presented(question, now, || Presented::Now(request))
     }
 
     /// Concludes a verification that was started: counts what it came to, and records it if the client was refused, as

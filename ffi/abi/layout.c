@@ -41,6 +41,10 @@ int main(void)
     FIELD(tollbar_config, allow_agent_len);
     FIELD(tollbar_config, allow_service);
     FIELD(tollbar_config, allow_service_len);
+    FIELD(tollbar_config, rum_allow_origins);
+    FIELD(tollbar_config, rum_allow_origins_len);
+    FIELD(tollbar_config, rum_allow_headers);
+    FIELD(tollbar_config, rum_allow_headers_len);
     FIELD(tollbar_config, trusted_proxies);
     FIELD(tollbar_config, trusted_proxies_len);
     FIELD(tollbar_config, api_keys);

@@ -72,7 +72,7 @@ g++ -std=c++17 -fno-exceptions -fno-rtti "${warnings[@]}" ffi/tests/c/test_cpp.c
 
 # The vectors open hundreds of engines, which takes valgrind long and shows nothing that the other tests don't: only the first here.
 headline "valgrind"
-memcheck=(valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible --error-exitcode=9)
+memcheck=(valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible --error-exitcode=9 --suppressions=ffi/tests/valgrind.supp)
 pids=()
 for name in api misuse verification threads cpp; do
     TOLLBAR_TEST_ROUNDS=300 "${memcheck[@]}" "$target/plain-$name" >"$target/valgrind-$name.log" 2>&1 &
