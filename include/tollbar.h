@@ -860,13 +860,9 @@ typedef struct tollbar_decision {
      */
     uint64_t generation;
     /**
-     * The counter's theoretical arrival time after this decision, and the instant of the decision, in nanoseconds of one clock.
+     * The counter's theoretical arrival time after this decision, in nanoseconds of the same clock as `now_ns`.
      */
     uint64_t tat_ns;
-    /**
-     * See `tat_ns`.
-     */
-    uint64_t now_ns;
     /**
      * The limit that it was decided under, in events a second; 0: no counter was consulted.
      */
@@ -875,6 +871,10 @@ typedef struct tollbar_decision {
      * The largest batch that ever fits is `event_limit` times this.
      */
     uint32_t burst_multiplier;
+    /**
+     * The instant of the decision.
+     */
+    uint64_t now_ns;
 } tollbar_decision;
 
 /**

@@ -26,7 +26,7 @@ const TOKEN: &[u8] = b"Bearer 0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 const AGENT: &str = "rum-js";
 const SERVICE: &str = "shop";
 /// A multiple of the batch.
-const REQUESTS: usize = 64 * 64;
+const REQUESTS: usize = 16 * 64;
 const BATCH: usize = 64;
 const ROUNDS: usize = 2_000;
 

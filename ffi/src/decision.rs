@@ -185,14 +185,14 @@ pub struct tollbar_decision {
     pub wait_ns: u64,
     /// The number of the configuration under which this was decided: 1 at start, one more at each reload.
     pub generation: u64,
-    /// The counter's theoretical arrival time after this decision, and the instant of the decision, in nanoseconds of one clock.
+    /// The counter's theoretical arrival time after this decision, in nanoseconds of the same clock as `now_ns`.
     pub tat_ns: u64,
-    /// See `tat_ns`.
-    pub now_ns: u64,
     /// The limit that it was decided under, in events a second; 0: no counter was consulted.
     pub event_limit: u32,
     /// The largest batch that ever fits is `event_limit` times this.
     pub burst_multiplier: u32,
+    /// The instant of the decision.
+    pub now_ns: u64,
 }
 
 // SAFETY: `repr(C)`, the size first, and nothing but numbers.
@@ -289,10 +289,11 @@ impl tollbar_decision {
                     (*place).retry_after_s = seconds.try_into().unwrap_or(u32::MAX);
                     (*place).retry_after_ns = rate.retry_after_ns.unwrap_or(TOLLBAR_NEVER);
                     (*place).wait_ns = rate.wait_ns;
+                    // Apart in the struct, so that no compiler copies the two as one, which would have to wait for both.
                     (*place).tat_ns = rate.tat;
-                    (*place).now_ns = rate.now;
                     (*place).event_limit = rate.limits.event_limit;
                     (*place).burst_multiplier = rate.limits.burst_multiplier;
+                    (*place).now_ns = rate.now;
                 }
             }
         }
