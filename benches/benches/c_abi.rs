@@ -196,7 +196,8 @@ fn best(c: impl Fn() -> u64, rust: impl Fn() -> u64) -> (f64, f64) {
         start.elapsed()
     };
     let (mut best_c, mut best_rust) = (Duration::MAX, Duration::MAX);
-    let rounds = std::env::var("TOLLBAR_BENCH_ROUNDS").map_or(ROUNDS, |n| n.parse().unwrap_or(ROUNDS));
+    let rounds =
+        std::env::var("TOLLBAR_BENCH_ROUNDS").map_or(ROUNDS, |n| n.parse().unwrap_or(ROUNDS));
     for _ in 0..rounds {
         best_c = best_c.min(time(&c));
         best_rust = best_rust.min(time(&rust));
