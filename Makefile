@@ -38,7 +38,7 @@ lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
-	$(BIN)/ruff check e2e ffi scripts && $(BIN)/ruff format --check e2e ffi scripts && $(BIN)/mypy --strict e2e ffi scripts
+	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
 
 .PHONY: test-rust
 test-rust: setup ## Unit, property and conformance tests and the examples of the documentation.

@@ -203,11 +203,12 @@ pub unsafe extern "C" fn tollbar_admit_batch(
             let now = boundary::optional(now_ns)?.copied();
             let identity = |i: usize| clients[i].identity(core);
             let check = |i| identity(i).map(drop).map_err(Refused::from);
-            Ok(places.in_runs(check, |places, from, len| {
+            let places = *places;
+            Ok(places.in_runs(check, |from, len| {
                 // The check has let it pass, so the default is never taken.
                 let batch = |i| (identity(from + i).unwrap_or(Identity::NOBODY), ns[from + i]);
                 core.admit_each(len, batch, now, |i, decision| {
-                    places.decided(from + i, decision)
+                    places.decided::<false>(from + i, decision);
                 });
             }))
         })

@@ -360,14 +360,20 @@ impl From<tollbar_status> for Refused {
 }
 
 /// Where decisions are written.
+#[derive(Clone, Copy)]
 pub(crate) struct Places(Outputs<tollbar_decision>);
 
 impl Places {
+    /// See [`Outputs::is_usual`].
+    pub(crate) fn is_usual(&self) -> bool {
+        self.0.is_usual()
+    }
+
     #[inline]
-    pub(crate) fn decided(&self, i: usize, decision: &Decision) {
-        let size = self.0.size();
+    pub(crate) fn decided<const USUAL: bool>(&self, i: usize, decision: &Decision) {
+        let size = self.0.size::<USUAL>();
         // SAFETY: the place is writable.
-        self.0.with(i, |place| unsafe {
+        self.0.with::<USUAL>(i, |place| unsafe {
             tollbar_decision::write(place, decision, size)
         });
     }
@@ -375,16 +381,16 @@ impl Places {
     /// Writes the only decision.
     #[inline]
     pub(crate) fn answer(&self, decision: &Decision) -> Result<(), Refused> {
-        self.decided(0, decision);
+        self.decided::<false>(0, decision);
         Ok(())
     }
 
     /// Writes that no decision was made.
     #[cold]
     fn refused(&self, i: usize, refused: &Refused) {
-        let size = self.0.size();
+        let size = self.0.size::<false>();
         // SAFETY: the place is writable.
-        self.0.with(i, |place| unsafe {
+        self.0.with::<false>(i, |place| unsafe {
             tollbar_decision::refuse(place, refused, size)
         });
     }
@@ -395,7 +401,7 @@ impl Places {
     pub(crate) fn in_runs(
         &self,
         check: impl Fn(usize) -> Result<(), Refused>,
-        decide: impl Fn(&Self, usize, usize),
+        decide: impl Fn(usize, usize),
     ) -> tollbar_status {
         let mut status = tollbar_status::TOLLBAR_STATUS_OK;
         let mut from = 0;
@@ -406,13 +412,13 @@ impl Places {
                 }
                 self.refused(i, &refused);
                 if from < i {
-                    decide(self, from, i - from);
+                    decide(from, i - from);
                 }
                 from = i + 1;
             }
         }
         if from < self.0.len() {
-            decide(self, from, self.0.len() - from);
+            decide(from, self.0.len() - from);
         }
         status
     }

@@ -9,7 +9,7 @@ use tollbar::{Engine, Request};
 use crate::boundary::{self, Checked, guarded};
 use crate::client::tollbar_client;
 use crate::config::{self, tollbar_config};
-use crate::decision::{decide, decide_batch, tollbar_decision};
+use crate::decision::{Places, decide, decide_batch, tollbar_decision};
 use crate::error::{Failure, Report, tollbar_error};
 use crate::request::{Borrowed, default_question, question, tollbar_question, tollbar_request};
 use crate::sized::Inputs;
@@ -171,28 +171,49 @@ pub unsafe extern "C" fn tollbar_check_batch(
                 Inputs::new(questions, len)?
             };
             let now = boundary::optional(now_ns)?.copied();
-            let check = |i| {
-                let request = requests.at(i);
-                request.check()?;
-                if request.headers_len != 0 {
-                    Borrowed::checked(request).check_headers()?;
-                }
-                questions.at(i).check()
-            };
-            Ok(places.in_runs(check, |places, from, len| {
-                core.check_each(
-                    len,
-                    |i| {
-                        // The check let it pass.
-                        let request = Borrowed::checked(requests.at(from + i));
-                        (request, questions.at(from + i).checked())
-                    },
-                    now,
-                    |i, decision| places.decided(from + i, decision),
-                );
-            }))
+            // All of the sizes that this library knows: the steps are constants then.
+            let usual = requests.is_usual() && questions.is_usual() && places.is_usual();
+            Ok(if usual {
+                check_all::<true>(core, requests, questions, now, *places)
+            } else {
+                check_all::<false>(core, requests, questions, now, *places)
+            })
         })
     }
+}
+
+/// Checks every request with its question; those that are malformed are refused. `USUAL`: all have the sizes that are known here.
+///
+/// # Safety
+/// There are as many requests and questions as places, and they are as the header asks.
+unsafe fn check_all<const USUAL: bool>(
+    core: &Engine,
+    requests: Inputs<tollbar_request>,
+    questions: Inputs<tollbar_question>,
+    now: Option<u64>,
+    places: Places,
+) -> tollbar_status {
+    // SAFETY: the caller's promise.
+    let check = move |i| unsafe {
+        let request = requests.at::<USUAL>(i);
+        request.check()?;
+        if request.headers_len != 0 {
+            Borrowed::checked(request).check_headers()?;
+        }
+        questions.at::<USUAL>(i).check()
+    };
+    places.in_runs(check, move |from, len| {
+        let ask = move |i| {
+            // SAFETY: the check let it pass.
+            unsafe {
+                let request = Borrowed::checked(requests.at::<USUAL>(from + i));
+                (request, questions.at::<USUAL>(from + i).checked())
+            }
+        };
+        core.check_each(len, ask, now, move |i, decision| {
+            places.decided::<USUAL>(from + i, decision);
+        });
+    })
 }
 
 /// Identifies a client, for a server that decides the rest in steps. Charges nothing. A client that was refused is written as well: it

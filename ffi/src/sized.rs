@@ -116,11 +116,17 @@ impl<T: Versioned> Inputs<T> {
     /// The i-th of them.
     ///
     /// # Safety
-    /// There are more than `i`.
+    /// There are more than `i`, and they live during `'a`. `USUAL` is true only if [`Inputs::is_usual`].
     #[inline]
-    pub(crate) unsafe fn at(&self, i: usize) -> &T {
+    pub(crate) unsafe fn at<'a, const USUAL: bool>(&self, i: usize) -> &'a T {
+        let stride = if USUAL { size_of::<T>() } else { self.stride };
         // SAFETY: within what the caller of `new` promised, and aligned as its size is a multiple of its alignment.
-        unsafe { &*self.first.byte_add(i * self.stride) }
+        unsafe { &*self.first.byte_add(i * stride) }
+    }
+
+    /// Whether each has the size that is known here: then `USUAL` may be true.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.stride == size_of::<T>()
     }
 }
 
@@ -161,8 +167,13 @@ impl<T: Versioned> Outputs<T> {
 
     /// The size of each.
     #[inline]
-    pub(crate) fn size(&self) -> usize {
-        self.stride
+    pub(crate) fn size<const USUAL: bool>(&self) -> usize {
+        if USUAL { size_of::<T>() } else { self.stride }
+    }
+
+    /// Whether each has the size that is known here: then `USUAL` may be true.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.stride == size_of::<T>()
     }
 
     #[inline]
@@ -174,16 +185,17 @@ impl<T: Versioned> Outputs<T> {
     ///
     /// The place is writable and may hold anything: `write` must not read it.
     #[inline]
-    pub(crate) fn with(&self, i: usize, write: impl FnOnce(*mut T)) {
+    pub(crate) fn with<const USUAL: bool>(&self, i: usize, write: impl FnOnce(*mut T)) {
         if i >= self.len {
             return;
         }
+        let stride = self.size::<USUAL>();
         // SAFETY: within what the caller of `new` promised, and aligned.
-        let place = unsafe { self.first.byte_add(i * self.stride) };
+        let place = unsafe { self.first.byte_add(i * stride) };
         write(place);
-        if self.stride != size_of::<T>() {
+        if stride != size_of::<T>() {
             // SAFETY: as above; the caller's struct is that large.
-            unsafe { zero_beyond(place, self.stride) };
+            unsafe { zero_beyond(place, stride) };
         }
     }
 
@@ -191,7 +203,7 @@ impl<T: Versioned> Outputs<T> {
     #[inline]
     pub(crate) fn set(&self, i: usize, value: T) {
         // SAFETY: the place is writable.
-        self.with(i, |place| unsafe { place.write(value) });
+        self.with::<false>(i, |place| unsafe { place.write(value) });
     }
 }
 

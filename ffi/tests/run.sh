@@ -25,7 +25,7 @@ abi() {
     echo
     "$target/layout"
     echo
-    python3 ffi/abi/fields.py include/tollbar.h
+    python3 scripts/abi.py include/tollbar.h
 }
 gcc -std=c11 -O0 "${warnings[@]}" ffi/abi/layout.c $(pkg-config --cflags tollbar) -o "$target/layout"
 if [ "${1:-}" = --update ]; then
@@ -42,7 +42,7 @@ if nm -D --defined-only "$stage/lib/libtollbar.so" | grep -v ' tollbar_'; then
     echo "libtollbar.so exports other symbols than tollbar_*" >&2
     exit 1
 fi
-python3 ffi/abi/fields.py include/tollbar.h ffi/abi/layout.c
+python3 scripts/abi.py include/tollbar.h ffi/abi/layout.c
 
 compile() { # what to call it, extra flags...
     local kind=$1 name

@@ -1,4 +1,4 @@
-"""Fails unless layout.c names every field of every struct of the header: fields.py HEADER LAYOUT.
+"""Fails unless layout.c names every field of every struct of the header: abi.py HEADER LAYOUT.
 
 With the header alone, prints what else a program is compiled with: functions, enumerators and macros of numbers.
 """
