@@ -149,8 +149,8 @@ enum tollbar_status
      */
     TOLLBAR_STATUS_NULL_ARGUMENT = 1,
     /**
-     * The `size` of a struct is too small (was it initialised by its TOLLBAR_..._INIT?), or there is something in it that this
-     * version of the library does not know.
+     * The `size` of a struct is too small, or larger than any will be (was it initialised by its TOLLBAR_..._INIT?), or there is
+     * something in it that this version of the library does not know.
      */
     TOLLBAR_STATUS_INVALID_SIZE = 2,
     /**

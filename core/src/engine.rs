@@ -8,6 +8,7 @@
 //! - Each decision is made under one snapshot of the configuration.
 //! - No allocation, lock or system call on the way of a request.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -60,6 +61,7 @@ pub struct Engine {
     pub(crate) origin: Mutex<Origin>,
     /// Threads for verifications that are started and not waited for.
     pub(crate) pool: Pool,
+    number: u64,
 }
 
 impl Engine {
@@ -76,7 +78,18 @@ impl Engine {
             clock: Clock::new(),
             origin: Mutex::new(origin),
             pool: Pool::default(),
+            // Hashers of the standard library have random keys.
+            number: RandomState::new().build_hasher().finish(),
         })
+    }
+
+    /// A random number that tells this engine apart from every other, also from those that are gone: for bindings whose clients may
+    /// outlive their engine.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Decides a whole request: authentication; if anonymous, the charge of `question.cost` events; with `question.rum`,

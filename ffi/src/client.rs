@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tollbar::{Client, Identity};
+use tollbar::{Client, Engine, Identity};
 
 use crate::boundary::{self, Checked};
 use crate::decision::{Refused, decide, decide_batch, tollbar_decision};
@@ -29,19 +29,19 @@ const MAGIC: u64 = u64::from_le_bytes(*b"tollbar1");
 
 impl tollbar_client {
     #[inline]
-    pub(crate) fn new(engine: *const tollbar_engine, identity: Identity) -> Self {
+    pub(crate) fn new(engine: &Engine, identity: Identity) -> Self {
         let [a, b, c, d, e, f, g] = identity.to_words();
         Self {
-            opaque: [MAGIC, engine.addr() as u64, a, b, c, d, e, f, g, 0],
+            opaque: [MAGIC, engine.number(), a, b, c, d, e, f, g, 0],
         }
     }
 
     /// Who it is to this engine.
     #[inline]
-    pub(crate) fn identity(&self, engine: *const tollbar_engine) -> Checked<Identity> {
+    pub(crate) fn identity(&self, engine: &Engine) -> Checked<Identity> {
         let [magic, made_by, words @ .., _] = self.opaque;
         if magic == MAGIC
-            && made_by == engine.addr() as u64
+            && made_by == engine.number()
             && let Some(identity) = Identity::from_words(words)
         {
             return Ok(identity);
@@ -59,7 +59,7 @@ unsafe fn client<'a>(
 ) -> Checked<Client<'a>> {
     // SAFETY: the caller's promise.
     let (core, client) = unsafe { (core(engine)?, boundary::shared(client)?) };
-    Ok(core.client(client.identity(engine)?))
+    Ok(core.client(client.identity(core)?))
 }
 
 /// What authentication came to: allowed, 401, or pending.
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn tollbar_admit_batch(
             let clients = boundary::slice(clients, len)?;
             let ns = boundary::slice(ns, len)?;
             let now = boundary::optional(now_ns)?.copied();
-            let identity = |i: usize| clients[i].identity(engine);
+            let identity = |i: usize| clients[i].identity(core);
             let check = |i| identity(i).map(drop).map_err(Refused::from);
             let places = *places;
             Ok(places.in_runs(check, |from, len| {

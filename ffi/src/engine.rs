@@ -235,7 +235,7 @@ pub unsafe extern "C" fn tollbar_authenticate(
             let now = boundary::optional(now_ns)?.copied();
             let identity = core.authenticate_incoming(&request, now).identity();
             request.well_formed()?;
-            Ok(tollbar_client::new(engine, identity))
+            Ok(tollbar_client::new(core, identity))
         })
     }
 }

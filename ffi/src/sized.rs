@@ -10,6 +10,9 @@
 use crate::boundary::{Checked, fits, usable};
 use crate::status::tollbar_status;
 
+/// No struct of this ABI will ever be larger: what says so was not initialised, and walking through so much would end the program.
+const LARGEST: usize = 1 << 16;
+
 /// A struct that begins with its size.
 ///
 /// # Safety
@@ -25,7 +28,7 @@ unsafe fn size<T: Versioned>(pointer: *const T) -> Checked<usize> {
     usable(pointer)?;
     // SAFETY: every such struct has a `usize` first.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size < size_of::<T>() || size > isize::MAX as usize {
+    if size < size_of::<T>() || size > LARGEST {
         return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
     }
     Ok(size)
