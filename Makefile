@@ -10,8 +10,8 @@ PYTHON ?= python3
 export PREFIX DESTDIR
 T ?= 60
 BIN := .venv/bin
-WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
-	Cargo.toml Cargo.lock core/Cargo.toml python/Cargo.toml python/pyproject.toml
+WHEEL_SOURCES := $(shell find core/src cli/src python/src python/python -type f -not -name '*.pyc') \
+	Cargo.toml Cargo.lock core/Cargo.toml cli/Cargo.toml python/Cargo.toml python/pyproject.toml
 
 .PHONY: help
 help: ## Lists the commands.
@@ -26,7 +26,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint site test-rust test-loom test-instructions test-python test-e2e ## Passes every test of every language.
+test: lint site test-rust test-loom test-instructions test-python test-dist test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: .venv/.wheel ## Formatters and linters, all of them strict.
@@ -68,6 +68,14 @@ fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
 	cd python && ../$(BIN)/python -m pytest
 
+.PHONY: test-dist
+test-dist: .venv/.wheel ## What is published of the Python package: the wheel's tag, the source distribution.
+	cd python && ../$(BIN)/python -m pytest dist_tests
+
+.PHONY: soak
+soak: .venv/.wheel ## Serves 10 million requests in process; fails if that leaves memory behind.
+	$(BIN)/python python/tests/soak.py
+
 .PHONY: test-e2e
 test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server ## Real agents against the ingestor and the C server.
 	$(BIN)/python -m pytest -p no:asyncio e2e
@@ -82,8 +90,12 @@ C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-pr
 	LDFLAGS=-Wl,-rpath,$(CURDIR)/target/stage/lib
 
 .PHONY: bench
-bench: setup ## Benches against peers; writes target/bench/report.json.
+bench: .venv/.wheel wrk ## Benches against peers; writes target/bench/report.json.
 	cargo bench --package tollbar-benches --locked -- --noplot
+	@rm -rf target/bench/rows
+	cargo build --release --locked --package tollbar-bench-empty
+	@mkdir -p target/bench/python && cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
+	PYTHONPATH=target/bench/python $(BIN)/python python/benches/report.py target/bench/rows/python.json
 	$(PYTHON) scripts/bench_report.py
 
 .PHONY: constant-time
@@ -115,6 +127,10 @@ clean: ## Removes what was built and installed here.
 .PHONY: setup
 setup:
 	@scripts/setup.sh
+
+.PHONY: wrk
+wrk:
+	@scripts/setup.sh wrk
 
 .PHONY: browser
 browser:
