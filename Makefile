@@ -12,8 +12,8 @@ T ?= 60
 BIN := .venv/bin
 # But for what is generated, or goes into what is.
 C_SOURCES := $(shell git ls-files '*.c' '*.cpp' '*.hpp' 'ffi/tests/c/*.h' 'examples/c-server/src/*.h')
-WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
-	Cargo.toml Cargo.lock core/Cargo.toml python/Cargo.toml python/pyproject.toml
+WHEEL_SOURCES := $(shell find core/src cli/src python/src python/python -type f -not -name '*.pyc') \
+	Cargo.toml Cargo.lock core/Cargo.toml cli/Cargo.toml python/Cargo.toml python/pyproject.toml
 
 .PHONY: help
 help: ## Lists the commands.
@@ -28,7 +28,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint site test-rust test-c test-loom test-instructions test-python test-e2e ## Passes every test of every language.
+test: lint site test-rust test-c test-loom test-instructions test-python test-dist test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
@@ -74,6 +74,14 @@ fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
 	cd python && ../$(BIN)/python -m pytest
 
+.PHONY: test-dist
+test-dist: .venv/.wheel ## What is published of the Python package: the wheel's tag, the source distribution.
+	cd python && ../$(BIN)/python -m pytest dist_tests
+
+.PHONY: soak
+soak: .venv/.wheel ## Serves 10 million requests in process; fails if that leaves memory behind.
+	$(BIN)/python python/tests/soak.py
+
 .PHONY: test-e2e
 test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server ## Real agents against the ingestor and the C server.
 	$(BIN)/python -m pytest -p no:asyncio e2e
@@ -88,8 +96,12 @@ C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-pr
 	LDFLAGS=-Wl,-rpath,$(CURDIR)/target/stage/lib
 
 .PHONY: bench
-bench: setup ## Benches against peers; writes target/bench/report.json.
+bench: .venv/.wheel wrk ## Benches against peers; writes target/bench/report.json.
+	@rm -rf target/bench/rows
 	cargo bench --package tollbar-benches --locked -- --noplot
+	cargo build --release --locked --package tollbar-bench-empty
+	@mkdir -p target/bench/python && cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
+	PYTHONPATH=target/bench/python $(BIN)/python python/benches/report.py target/bench/rows/python.json
 	$(PYTHON) scripts/bench_report.py
 
 .PHONY: constant-time
@@ -121,6 +133,10 @@ clean: ## Removes what was built and installed here.
 .PHONY: setup
 setup:
 	@scripts/setup.sh
+
+.PHONY: wrk
+wrk:
+	@scripts/setup.sh wrk
 
 .PHONY: browser
 browser:

@@ -13,6 +13,9 @@ need python3 python3
 need npm npm
 need curl curl
 need valgrind valgrind
+for package in "$@"; do # what only some commands need
+    need "$package" "$package"
+done
 need nginx nginx-light # checks the guide's configuration for it
 need clang-format clang-format
 need cmake cmake

@@ -1,5 +1,5 @@
 //! What the C ABI costs: the same question asked from C and from Rust, in turns. Times are of one decision, the best of many rounds:
-//! a difference of a nanosecond drowns in anything else. Written to `target/bench/c_abi.json`, for the report.
+//! a difference of a nanosecond drowns in anything else. Written to `target/bench/rows/c_abi.json`, for the report.
 
 use std::ffi::c_void;
 use std::hint::black_box;
@@ -253,9 +253,9 @@ fn main() -> std::io::Result<()> {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
         PathBuf::from,
     );
-    std::fs::create_dir_all(target.join("bench"))?;
+    std::fs::create_dir_all(target.join("bench/rows"))?;
     std::fs::write(
-        target.join("bench/c_abi.json"),
+        target.join("bench/rows/c_abi.json"),
         serde_json::to_vec_pretty(&rows)?,
     )
 }

@@ -12,10 +12,13 @@ use pyo3::types::{PyDict, PyString};
 use tollbar::Request;
 use tollbar::api_key::Verifier;
 
+use crate::batch::Columns;
 use crate::client::Client;
-use crate::convert::{self, Text};
+use crate::convert::{self, ActionName, Text};
 use crate::decision::Decision;
+use crate::decisions::Decisions;
 use crate::error::to_python;
+use crate::fork;
 use crate::refusal::Refusal;
 use crate::stats;
 use crate::verification;
@@ -64,7 +67,7 @@ impl Engine {
     /// open; authorization.
     #[pyo3(
         signature = (
-            authorization = None, peer = Text::of("203.0.113.9"), headers = None, action = Text::of("ingest"),
+            authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, action = ActionName::Default,
             agent = None, service = None, cost = None, now = None, rum = false
         ),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, action='ingest', \
@@ -79,7 +82,7 @@ impl Engine {
         authorization: Option<&Bound<'_, PyAny>>,
         peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
-        action: Text<'_>,
+        action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
@@ -94,10 +97,53 @@ impl Engine {
         })
     }
 
+    /// As `check`, for many requests at once, without the GIL, all as of one instant. `peers` has one item for each request: texts,
+    /// IPv4 addresses as integers, or IPv6 addresses as 16 bytes each (shape (n, 16)).
+    ///
+    /// Sequences, buffers (NumPy) and Arrow arrays are read in place. `authorization`, `agent`, `service` and `cost` are one
+    /// value for all, or a column of the same length; `headers` has one mapping, or one iterable of pairs, for each request.
+    #[pyo3(
+        signature = (
+            peers, *, authorization = None, headers = None, action = ActionName::Default, agent = None,
+            service = None, cost = None, now = None, rum = false
+        ),
+        text_signature = "($self, peers, *, authorization=None, headers=None, action='ingest', agent=None, \
+                          service=None, cost=1, now=None, rum=False)"
+    )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "Python's keyword arguments, each with a default"
+    )]
+    fn check_batch(
+        &self,
+        peers: &Bound<'_, PyAny>,
+        authorization: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        action: ActionName<'_>,
+        agent: Option<&Bound<'_, PyAny>>,
+        service: Option<&Bound<'_, PyAny>>,
+        cost: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+        rum: bool,
+    ) -> PyResult<Decisions> {
+        let columns = Columns {
+            peers,
+            authorization,
+            headers,
+            action,
+            agent,
+            service,
+            cost,
+            now: convert::now(now)?,
+            rum,
+        };
+        columns.check(&self.inner)
+    }
+
     /// Identifies a client, for servers that decide the rest in steps. Charges nothing and never refuses: a client that was
     /// refused answers every later call with that refusal.
     #[pyo3(
-        signature = (authorization = None, peer = Text::of("203.0.113.9"), headers = None, now = None),
+        signature = (authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, now = None),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
     )]
     fn authenticate(
@@ -120,7 +166,7 @@ impl Engine {
     /// Raises `RuntimeError` on the event loop that an async verifier runs on: it would wait for itself.
     #[pyo3(
         signature = (
-            authorization = None, peer = Text::of("203.0.113.9"), headers = None, timeout = None, now = None
+            authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, timeout = None, now = None
         ),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, timeout=None, now=None)"
     )]
@@ -147,7 +193,7 @@ impl Engine {
     /// As `verify`, for event loops: returns a future of the running asyncio loop at once, and blocks nothing. Limit it with
     /// `asyncio.wait_for`; `verification_timeout` is a good limit.
     #[pyo3(
-        signature = (authorization = None, peer = Text::of("203.0.113.9"), headers = None, now = None),
+        signature = (authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, now = None),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
     )]
     fn verify_async<'py>(
@@ -262,10 +308,14 @@ impl Engine {
         engine: Result<tollbar::Engine, tollbar::config::ConfigError>,
     ) -> PyResult<Self> {
         match engine {
-            Ok(engine) => Ok(Self {
-                inner: Arc::new(engine),
-                verifier_loop: Mutex::new(None),
-            }),
+            Ok(engine) => {
+                let inner = Arc::new(engine);
+                fork::register_engine(&inner);
+                Ok(Self {
+                    inner,
+                    verifier_loop: Mutex::new(None),
+                })
+            }
             Err(error) => Err(to_python(py, &error)),
         }
     }
@@ -298,6 +348,13 @@ fn with_request<R>(
 ) -> PyResult<R> {
     let authorization = convert::authorization(authorization)?;
     let peer = convert::peer(peer)?;
+    if headers.is_none() {
+        return Ok(decide(&Request {
+            authorization: authorization.as_deref(),
+            peer,
+            headers: &[],
+        }));
+    }
     let headers = convert::Headers::collect(headers)?;
     let pairs = headers.bytes()?;
     let pairs = convert::borrow(&pairs);

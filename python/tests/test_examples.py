@@ -36,7 +36,7 @@ def test_configurations_are_accepted(page: str) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")])
 def test_commands_run(page: str, tmp_path: Path) -> None:
     (tmp_path / "apm-server.yml").write_text("apm-server.auth.secret_token: correct-horse-battery-staple\n")
-    (tmp_path / "access.log").write_text("203.0.113.9 - - [25/Nov/2026:12:00:00 +0000] \"POST / HTTP/1.1\" 202 0\n")
+    (tmp_path / "access.log").write_text('203.0.113.9 - - [25/Nov/2026:12:00:00 +0000] "POST / HTTP/1.1" 202 0\n')
     for example in blocks(page, "console"):
         for line in example.splitlines():
             program, *arguments = line.removeprefix("$ ").split()

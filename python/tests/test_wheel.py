@@ -434,13 +434,13 @@ def test_the_package_says_its_version_and_its_names() -> None:
 
 
 def test_recent_refusals_say_who_when_and_why(engine: Engine) -> None:
-    before = datetime.datetime.now(datetime.timezone.utc)
+    before = datetime.datetime.now(datetime.UTC)
     engine.check("Bearer wrong", peer=PEER)
     engine.check(peer=PEER, agent="rum-js", service='their "shop"' + "x" * 100)
     engine.check(f"Bearer {TOKEN}", peer=PEER)
     by_token, by_service = engine.recent_refusals()
-    assert before <= by_token.time <= datetime.datetime.now(datetime.timezone.utc)
-    assert by_token.time.tzinfo == datetime.timezone.utc
+    assert before <= by_token.time <= datetime.datetime.now(datetime.UTC)
+    assert by_token.time.tzinfo == datetime.UTC
     assert (by_token.reason, by_token.method, by_token.client) == ("invalid_token", None, PEER)
     assert (by_token.agent, by_token.service, by_token.credential_id) == (None, None, None)
     assert (by_service.reason, by_service.method, by_service.agent) == ("service_not_allowed", "anonymous", "rum-js")
@@ -467,7 +467,7 @@ def test_statistics_hold_the_history_of_reloads(engine: Engine) -> None:
     with pytest.raises(ConfigError):
         engine.reload(BAD)
     taken, refused = engine.stats()["reloads"]
-    assert taken["time"] <= refused["time"] <= datetime.datetime.now(datetime.timezone.utc)
+    assert taken["time"] <= refused["time"] <= datetime.datetime.now(datetime.UTC)
     assert (taken["generation"], taken["changed"], taken["problems"]) == (2, ["apm-server.auth.secret_token"], [])
     assert (refused["generation"], refused["changed"], refused["problem_count"]) == (2, None, 3)
     assert [problem.line for problem in refused["problems"]] == [3, 4, 5]

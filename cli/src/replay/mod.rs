@@ -18,7 +18,6 @@ mod timeline;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
@@ -76,14 +75,14 @@ const IN_FLIGHT: usize = 8;
 /// A batch as intake servers make them of a stream.
 const BATCH: u64 = 10;
 
-pub fn run(args: &Replay) -> Result<ExitCode, Error> {
+pub fn run(args: &Replay) -> Result<u8, Error> {
     let config = match Config::load(&args.config) {
         Ok(loaded) => loaded.config,
         Err(error) => {
             for problem in &error.problems {
                 writeln!(io::stderr(), "{problem}")?;
             }
-            return Ok(ExitCode::from(2));
+            return Ok(2);
         }
     };
     let (log, length) = open(&args.log)?;
@@ -98,7 +97,7 @@ pub fn run(args: &Replay) -> Result<ExitCode, Error> {
         let page = html::page(&args.log.display().to_string(), &outcome)?;
         std::fs::write(path, page).map_err(|error| Error::File(path.clone(), error))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 fn replay(args: &Replay, config: &Config, log: impl Read + Send) -> Result<Outcome, Error> {

@@ -139,6 +139,14 @@ impl ApiKeys {
         Vec::new()
     }
 
+    /// The same keys with nothing that threads of another process were in the middle of: no verdict, no flight, no connection.
+    ///
+    /// # Errors
+    /// If Elasticsearch's certificates are of no use any more.
+    pub(crate) fn after_fork(&self) -> Result<Arc<Self>, ConfigError> {
+        Ok(Arc::new(Self::build(self.source.clone(), None)?))
+    }
+
     fn build(source: Source, before: Option<&Remote>) -> Result<Self, ConfigError> {
         let verifier = if source.config.enabled {
             source.verifier()?
