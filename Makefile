@@ -154,6 +154,7 @@ browser:
 	@touch $@
 
 .venv/.wheel: .venv/.requirements $(WHEEL_SOURCES)
+	@rm -f target/wheels/tollbar-*.whl
 	$(BIN)/maturin build --release --locked --quiet --manifest-path python/Cargo.toml --interpreter $(BIN)/python --out target/wheels
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps --no-index target/wheels/tollbar-*.whl
 	@touch $@
