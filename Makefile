@@ -46,6 +46,10 @@ lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
 test-rust: setup ## Unit, property and conformance tests and the examples of the documentation.
 	cargo test --workspace --locked
 
+.PHONY: abi
+abi: setup ## Writes ffi/abi anew, after a change of the ABI that is meant.
+	ffi/tests/run.sh --update
+
 .PHONY: test-c
 test-c: setup ## The C ABI, installed: C and C++ tests, valgrind, sanitizers, consumers, the ABI.
 	ffi/tests/run.sh

@@ -1,8 +1,8 @@
-/* The size of every struct and the offset of each field, for ffi/tests/run.sh. */
+/* The size and the alignment of every struct, and the offset of each field, for ffi/tests/run.sh. */
 #include <stdio.h>
 #include <tollbar.h>
 
-#define SIZE(type) printf("%s %zu\n", #type, sizeof(type))
+#define SIZE(type) printf("%s %zu align %zu\n", #type, sizeof(type), _Alignof(type))
 #define FIELD(type, field) printf("    .%s %zu %zu\n", #field, offsetof(type, field), sizeof(((type *)0)->field))
 
 int main(void)

@@ -36,7 +36,7 @@ if [ "${1:-}" = --update ]; then
 fi
 headline "ABI"
 if ! diff -u ffi/abi/tollbar.abi <(abi); then
-    echo "the ABI has changed, - is what programs were built with: if that is meant, raise TOLLBAR_ABI_VERSION (and the SONAME in ffi/build.rs) unless only something was added, and run ffi/tests/run.sh --update" >&2
+    echo "the ABI has changed, - is what programs were built with: if that is meant, raise TOLLBAR_ABI_VERSION (and the SONAME in ffi/build.rs) unless only something was added, and run make abi" >&2
     exit 1
 fi
 if nm -D --defined-only "$stage/lib/libtollbar.so" | grep -v ' tollbar_'; then
@@ -44,6 +44,12 @@ if nm -D --defined-only "$stage/lib/libtollbar.so" | grep -v ' tollbar_'; then
     exit 1
 fi
 python3 scripts/abi.py include/tollbar.h ffi/abi/layout.c
+for symbol in $(nm -D --defined-only "$stage/lib/libtollbar.so" | awk '{print $3}'); do
+    grep -qw "$symbol" ffi/tests/c/test_*.c || {
+        echo "no test in C calls $symbol" >&2
+        exit 1
+    }
+done
 abi_version=$(sed -n 's/^#define TOLLBAR_ABI_VERSION //p' include/tollbar.h)
 readelf -d "$stage/lib/libtollbar.so" | grep -qF "[libtollbar.so.$abi_version]" || {
     echo "the SONAME (ffi/build.rs) is not that of TOLLBAR_ABI_VERSION $abi_version" >&2
@@ -72,6 +78,10 @@ run() { # kind, command before...
 
 compile plain
 run plain
+link=($(pkg-config --cflags tollbar) "$stage/lib/libtollbar.a" $(pkg-config --static --libs-only-l tollbar | sed 's/-ltollbar//'))
+compile static
+run static >"$target/static.log" 2>&1 || { cat "$target/static.log" && exit 1; }
+grep -c 'OK \]' "$target/static.log"
 headline "C++ without exceptions"
 g++ -std=c++17 -fno-exceptions -fno-rtti "${warnings[@]}" ffi/tests/c/test_cpp.cpp $(pkg-config --cflags --libs tollbar) -lpthread -o "$target/no-exceptions"
 "$target/no-exceptions"
@@ -91,11 +101,15 @@ done
 tail -qn 1 "$target"/valgrind-*.log
 
 # Both sides: the library is built anew with AddressSanitizer (of which the stable compiler has to be persuaded) and with the assertions and
-# checks of overflow of Rust's dev profile, and linked statically. A panic is caught at the edge, but it is a defect: none may be told.
+# checks of overflow of Rust's dev profile. A panic is caught at the edge, but it is a defect: none may be told.
 headline "AddressSanitizer and UBSan"
 host=$(rustc -vV | sed -n 's/^host: //p')
-RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo build --package tollbar-ffi --locked --quiet --target "$host" --target-dir "$(dirname "$target")/sanitized"
-link=($(pkg-config --cflags tollbar) "$(dirname "$target")/sanitized/$host/debug/libtollbar_ffi.a" $(pkg-config --static --libs-only-l tollbar | sed 's/-ltollbar//'))
+RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_DEV_DEBUG=line-tables-only \
+    cargo build --package tollbar-ffi --locked --quiet --target "$host" --target-dir "$(dirname "$target")/sanitized"
+mkdir "$target/asan"
+cp "$(dirname "$target")/sanitized/$host/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
+link=($(pkg-config --cflags tollbar) "$target/asan/libtollbar.so.$abi_version")
+export LD_LIBRARY_PATH=$target/asan
 compile sanitized -fsanitize=address,undefined -fno-sanitize-recover=all
 gcc -std=c11 -g "${warnings[@]}" -fsanitize=address ffi/tests/c/overread.c "${link[@]}" -o "$target/overread"
 if "$target/overread" 2>"$target/overread.log" || ! grep -q 'heap-buffer-overflow' "$target/overread.log"; then
@@ -108,6 +122,8 @@ if grep 'panicked at' "$target/sanitized.log"; then
     exit 1
 fi
 grep -c 'OK \]' "$target/sanitized.log"
+
+export LD_LIBRARY_PATH=$stage/lib
 
 headline "headers, alone and in every standard"
 for standard in c99 c11 c17 c2x; do

@@ -420,6 +420,36 @@ static void test_statistics_count_what_happened(void **state)
     tollbar_engine_free(engine);
 }
 
+static void test_pages_of_allowed_origins_may_send_to_the_rum_routes(void **state)
+{
+    (void)state;
+    tollbar_engine *engine = engine_of("apm-server.rum:\n"
+                                       "  enabled: true\n"
+                                       "  allow_origins: ['https://*.shop.example', 'https://blog.example']\n"
+                                       "  allow_headers: [X-One, X-Two]\n");
+    assert_true(tollbar_engine_allows_origin(engine, tollbar_str_of("https://www.shop.example")));
+    assert_true(tollbar_engine_allows_origin(engine, tollbar_str_of("HTTPS://BLOG.example")));
+    assert_false(tollbar_engine_allows_origin(engine, tollbar_str_of("https://blog.example.evil.example")));
+    // None, and what is none.
+    const tollbar_str bad[] = {TOLLBAR_STR_NULL, {"", 0}, {NULL, 5}, {"https://blog.example", SIZE_MAX}, {"\xff", 1}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(tollbar_engine_allows_origin(engine, bad[i]));
+    }
+    assert_false(tollbar_engine_allows_origin(NULL, tollbar_str_of("https://blog.example")));
+    char headers[32] = "untouched";
+    assert_int_equal(tollbar_engine_allow_headers(NULL, headers, sizeof headers), 0);
+    assert_string_equal(headers, "");
+    assert_int_equal(tollbar_engine_allow_headers(engine, headers, sizeof headers), 12);
+    assert_string_equal(headers, "X-One, X-Two");
+    assert_int_equal(tollbar_engine_allow_headers(engine, headers, 4), 12);
+    assert_string_equal(headers, "X-O");
+    assert_int_equal(tollbar_reload_yaml(engine, tollbar_str_of("apm-server.rum.enabled: true"), NULL, NULL),
+                     TOLLBAR_STATUS_OK);
+    assert_true(tollbar_engine_allows_origin(engine, tollbar_str_of(NULL)));
+    assert_int_equal(tollbar_engine_allow_headers(engine, headers, sizeof headers), 0);
+    tollbar_engine_free(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_reloads_are_taken_whole_or_not_at_all_and_told),
         cmocka_unit_test(test_a_watched_file_is_reloaded),
         cmocka_unit_test(test_statistics_count_what_happened),
+        cmocka_unit_test(test_pages_of_allowed_origins_may_send_to_the_rum_routes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,7 +140,34 @@ static cJSON *answer(const tollbar_decision *decision, const tollbar_question *q
     return NULL;
 }
 
-static void run_decisions(const char *name)
+/* The ways in which a program may ask the same. */
+enum way { AT_ONCE, BLOCKING, AS_A_BATCH, IN_STEPS, WAYS };
+
+static tollbar_decision ask_by(enum way way, tollbar_engine *engine, const tollbar_request *request,
+                               const tollbar_question *question, const uint64_t *now)
+{
+    tollbar_decision decision = TOLLBAR_DECISION_INIT;
+    tollbar_client client;
+    tollbar_status status = TOLLBAR_STATUS_PANIC;
+    switch (way) {
+    case AT_ONCE:
+        status = tollbar_check(engine, request, question, now, &decision);
+        break;
+    case BLOCKING:
+        status = tollbar_check_blocking(engine, request, question, now, &decision);
+        break;
+    case AS_A_BATCH:
+        status = tollbar_check_batch(engine, request, question, 1, now, &decision);
+        break;
+    default:
+        assert_int_equal(tollbar_authenticate(engine, request, now, &client), TOLLBAR_STATUS_OK);
+        status = tollbar_client_check(engine, &client, question, now, &decision);
+    }
+    assert_int_equal(status, TOLLBAR_STATUS_OK);
+    return decision;
+}
+
+static void run_decisions_by(enum way way, const char *name)
 {
     cJSON *cases = vectors(name);
     const cJSON *one;
@@ -162,16 +189,14 @@ static void run_decisions(const char *name)
                 question.cost = number(item(step, "cost"));
             }
             uint64_t now = item(step, "now") ? number(item(step, "now")) : 0;
-            tollbar_decision decision = TOLLBAR_DECISION_INIT;
-            assert_int_equal(
-                tollbar_check(engine, &asked.request, &question, item(step, "now") ? &now : NULL, &decision),
-                TOLLBAR_STATUS_OK);
+            tollbar_decision decision = ask_by(way, engine, &asked.request, &question, item(step, "now") ? &now : NULL);
             cJSON_ArrayForEach (expected, item(step, "expect")) {
                 cJSON *got = answer(&decision, &question, expected->string);
                 if (!cJSON_Compare(got, expected, true)) {
                     char *shown = cJSON_PrintUnformatted(got);
                     char *wanted = cJSON_PrintUnformatted(step);
-                    fail_msg("%s: %s: %s is %s in %s", name, string(one, "name"), expected->string, shown, wanted);
+                    fail_msg("%s: %s: asked by way %d, %s is %s in %s", name, string(one, "name"), (int)way,
+                             expected->string, shown, wanted);
                 }
                 cJSON_Delete(got);
             }
@@ -181,6 +206,13 @@ static void run_decisions(const char *name)
     }
     assert_true(steps >= 50);
     cJSON_Delete(cases);
+}
+
+static void run_decisions(const char *name)
+{
+    for (enum way way = AT_ONCE; way < WAYS; way++) {
+        run_decisions_by(way, name);
+    }
 }
 
 static void test_decisions(void **state)
