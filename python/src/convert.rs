@@ -262,6 +262,43 @@ impl<'py> Headers<'py> {
     }
 }
 
+/// So many headers fit on the stack.
+const FEW: usize = 32;
+
+/// The headers as ASGI has them: a few tuples of `bytes`, which are borrowed where they are.
+pub(crate) struct Plain<'a> {
+    pairs: [(&'a [u8], &'a [u8]); FEW],
+    len: usize,
+}
+
+impl<'a> Plain<'a> {
+    /// `None`: they have another form. The tuple keeps the pairs whatever becomes of the list they came from.
+    pub(crate) fn of(headers: &'a Bound<'_, PyTuple>) -> Option<Self> {
+        let len = headers.len();
+        let mut pairs = [(&b""[..], &b""[..]); FEW];
+        for (index, slot) in pairs.get_mut(..len)?.iter_mut().enumerate() {
+            let pair = headers.get_borrowed_item(index).ok()?;
+            let pair = pair.cast::<PyTuple>().ok()?;
+            if pair.len() != 2 {
+                return None;
+            }
+            *slot = (plain_bytes(pair, 0)?, plain_bytes(pair, 1)?);
+        }
+        Some(Self { pairs, len })
+    }
+
+    pub(crate) fn as_slice(&self) -> &[(&'a [u8], &'a [u8])] {
+        self.pairs.get(..self.len).unwrap_or_default()
+    }
+}
+
+fn plain_bytes<'a>(pair: Borrowed<'a, '_, PyTuple>, index: usize) -> Option<&'a [u8]> {
+    let item = pair.get_borrowed_item(index).ok()?;
+    let bytes = item.cast::<PyBytes>().ok()?;
+    // SAFETY: neither `bytes` nor a tuple ever changes, so the bytes are there for as long as the pair: for 'a.
+    Some(unsafe { &*std::ptr::from_ref(bytes.as_bytes()) })
+}
+
 /// Borrows the pairs in the form that the core takes.
 pub(crate) fn borrow<'a>(pairs: &'a [Pair<'_>]) -> Vec<(&'a [u8], &'a [u8])> {
     pairs

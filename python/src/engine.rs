@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList, PyListMethods, PyString};
 use tollbar::Request;
 use tollbar::api_key::Verifier;
 
@@ -353,6 +353,15 @@ fn with_request<R>(
             authorization: authorization.as_deref(),
             peer,
             headers: &[],
+        }));
+    }
+    let list = headers.and_then(|headers| headers.cast::<PyList>().ok());
+    let tuple = list.map(PyListMethods::to_tuple);
+    if let Some(plain) = tuple.as_ref().and_then(convert::Plain::of) {
+        return Ok(decide(&Request {
+            authorization: authorization.as_deref(),
+            peer,
+            headers: plain.as_slice(),
         }));
     }
     let headers = convert::Headers::collect(headers)?;

@@ -30,7 +30,7 @@ apm-server:
   auth:
     secret_token: {TOKEN}
     api_key: {{enabled: true, limit: 50}}
-    anonymous: {{enabled: true, allow_service: [shop], rate_limit: {{ip_limit: 500, event_limit: 20}}}}
+    anonymous: {{enabled: true, allow_service: [shop], rate_limit: {{ip_limit: 20, event_limit: 1}}}}
   rum.enabled: true
 tollbar.trusted_proxies: [10.0.0.0/8]
 """

@@ -254,6 +254,20 @@ async def test_asgi_refuses_before_it_reads_the_body() -> None:
     assert sent[0]["status"] == 401
 
 
+async def test_asgi_verifies_keys_of_peers_without_an_address() -> None:
+    from tollbar.asgi import TollbarMiddleware
+
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["tollbar"].method + " " + scope["state"]["tollbar"].client)
+
+    headers = [(b"authorization", API_KEY["Authorization"].encode())]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "client": ("testclient", 1)}
+    await TollbarMiddleware(app, make_engine())(scope, None, None)  # type: ignore[arg-type]
+    assert seen == ["api_key 127.0.0.1"]
+
+
 async def test_fastapi_describes_the_credentials_and_the_rules_of_routes() -> None:
     from fastapi import Depends, FastAPI
 

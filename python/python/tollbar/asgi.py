@@ -51,18 +51,35 @@ class TollbarMiddleware:
         if rule is None:
             await self.app(scope, receive, send)
             return
-        request = request_of(scope)
-        # `enter_async`, without its coroutine where there is nothing to wait for.
-        client = gate.authenticate(request)
-        if client.pending:
-            client = await gate.verified(client, request)
-        decision = gate.decide(client, request, rule)
-        if not decision.allowed and rule.enforce:
-            await send_response(gate.respond(request, decision), send)
+        # What nearly all requests need, in as few steps as possible: `gate.enter_async` does the same for any of them.
+        address = scope.get("client")
+        request = None
+        try:
+            client = gate.engine.authenticate(None, (address and address[0]) or gate.local_peer, scope["headers"])
+        except ValueError:
+            # A peer without an address: the gate puts another one in its place.
+            request = request_of(scope)
+            client = gate.authenticate(request)
+        arguments = rule.arguments
+        if arguments is not None and client.allowed:
+            decision = client.check(*arguments)
+            if not decision:
+                gate.log(request_of(scope), decision)
+        else:
+            request = request or request_of(scope)
+            if client.pending:
+                client = await gate.verified(client, request)
+            decision = gate.decide(client, request, rule)
+        if not decision and rule.enforce:
+            await send_response(gate.respond(request_of(scope), decision), send)
             return
+        # The caller's scope is its own.
+        scope = dict(scope)
+        scope["tollbar"] = client
         state = scope.get("state")
-        scope = {**scope, "tollbar": client, "state": {"tollbar": client} if state is None else state}
-        if state is not None:
+        if state is None:
+            scope["state"] = {"tollbar": client}
+        else:
             state["tollbar"] = client
         if gate.ratelimit_headers and (headers := _encoded(gate.headers(decision))):
             send = _adding(headers, send)

@@ -15,7 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict
 from urllib.parse import parse_qsl
@@ -120,6 +120,14 @@ class Rule:
     """False: the names are in the body: the application asks `client.authorize`, before it accepts anything."""
     enforce: bool = True
     """False: nothing is charged, and the request goes on in any case: the application looks at `client.decision`."""
+    arguments: tuple[Action, str | None, str | None, int, None, bool] | None = field(init=False, compare=False)
+    """What `client.check` is asked, where that is the same for every request."""
+
+    def __post_init__(self) -> None:
+        arguments = None
+        if self.enforce and self.authorize and not callable(self.agent) and not callable(self.service):
+            arguments = (self.action, self.agent, self.service, self.cost, None, self.rum)
+        object.__setattr__(self, "arguments", arguments)
 
 
 APM_RULES: Mapping[str, Rule | None] = {
@@ -238,7 +246,7 @@ class Gate:
         self.ratelimit_headers = ratelimit_headers
         self._default = default
         self._denial = denial
-        self._local_peer = local_peer
+        self.local_peer = local_peer
         self._log = _Log(logger) if logger is not None else None
         self._by_method: dict[tuple[str, str], Rule | None] = {}
         self._exact: dict[str, Rule | None] = dict.fromkeys(skip)
@@ -276,10 +284,10 @@ class Gate:
     def authenticate(self, request: Request) -> Client:
         """Ask who this is, without waiting: an API key that has to be verified first is `client.pending`."""
         try:
-            return self.engine.authenticate(None, request.peer or self._local_peer, request.headers)
+            return self.engine.authenticate(None, request.peer or self.local_peer, request.headers)
         except ValueError:
             self._replace_peer(request)
-            return self.engine.authenticate(None, self._local_peer, request.headers)
+            return self.engine.authenticate(None, self.local_peer, request.headers)
 
     def decide(self, client: Client, request: Request, rule: Rule) -> Decision:
         """Check what needs no body, in order: the credential, the charge, is the RUM route open, authorization."""
@@ -288,6 +296,8 @@ class Gate:
         if not client.allowed:
             # As the engine has counted already: no further question.
             decision = client.decision
+        elif rule.arguments is not None:
+            decision = client.check(*rule.arguments)
         elif rule.authorize:
             agent, service = rule.agent, rule.service
             if callable(agent):
@@ -299,9 +309,14 @@ class Gate:
             decision = client.admit(rule.cost)
             if rule.rum and decision.allowed:
                 decision = client.rum_route()
-        if not decision.allowed and self._log is not None:
-            self._log.refusal(request, decision)
+        if not decision.allowed:
+            self.log(request, decision)
         return decision
+
+    def log(self, request: Request, decision: Decision) -> None:
+        """Log a refusal, unless there are too many: `decide` does so of its own."""
+        if self._log is not None:
+            self._log.refusal(request, decision)
 
     def enter(self, request: Request, rule: Rule) -> Entry:
         """Let a request in or not. Waits, without the GIL, while an API key is verified."""
@@ -309,7 +324,7 @@ class Gate:
         if client.pending:
             engine = self.engine
             timeout = engine.verification_timeout + VERDICT_GRACE_SECONDS
-            client = engine.verify(None, request.peer or self._local_peer, request.headers, timeout)
+            client = engine.verify(None, request.peer or self.local_peer, request.headers, timeout)
         return Entry(client, self.decide(client, request, rule))
 
     async def enter_async(self, request: Request, rule: Rule) -> Entry:
@@ -324,7 +339,7 @@ class Gate:
         if self._closed:
             return client
         engine = self.engine
-        verdict = engine.verify_async(None, request.peer or self._local_peer, request.headers)
+        verdict = engine.verify_async(None, request.peer or self.local_peer, request.headers)
         self._waiting.add(verdict)
         try:
             # Unlike `wait_for`, this doesn't care how the future ended, nor who cancelled it.
