@@ -7,6 +7,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+export PREFIX DESTDIR
 T ?= 60
 BIN := .venv/bin
 WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
@@ -72,6 +73,14 @@ test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser ## Real agents ag
 bench: setup ## Benches against peers; writes target/bench/report.json.
 	cargo bench --package tollbar-benches --locked -- --noplot
 	$(PYTHON) scripts/bench_report.py
+
+.PHONY: header
+header: ## Writes include/tollbar.h anew, from ffi/src.
+	TOLLBAR_WRITE_HEADER=1 cargo test --quiet --package tollbar-ffi --locked --test header
+
+.PHONY: install
+install: ## Installs headers and libraries for C and C++ (PREFIX=/usr/local DESTDIR=).
+	scripts/install.sh
 
 .PHONY: simulate
 simulate: setup ## Simulates hostile traffic; writes docs/simulation.md and its plots.

@@ -13,7 +13,7 @@ use crate::decision::{Action, Decision};
 use crate::engine::Engine;
 use crate::ratelimit::Verdict;
 use crate::reason::Method;
-use crate::request::{Question, Request, Resource};
+use crate::request::{Incoming, Question, Request, Resource};
 use crate::snapshot::Snapshot;
 
 /// How many are decided together: enough to keep memory busy, few enough for the stack.
@@ -29,6 +29,16 @@ pub struct RoomMismatch {
     pub asked: usize,
     /// How many decisions there was room for.
     pub room: usize,
+}
+
+impl RoomMismatch {
+    fn refuse(asked: usize, room: usize) -> Result<(), Self> {
+        if asked == room {
+            Ok(())
+        } else {
+            Err(Self { asked, room })
+        }
+    }
 }
 
 impl Engine {
@@ -56,22 +66,43 @@ impl Engine {
         now: Option<u64>,
         decisions: &mut [Decision],
     ) -> Result<(), RoomMismatch> {
-        let identify =
-            |snapshot: &Snapshot, (request, question): &(Request<'_>, Question<'_>), at| {
-                (snapshot.identify(request, || at), question.cost)
-            };
-        self.decide_batch(asked, now, decisions, identify, |decide, asked, verdict| {
-            let (request, question) = asked;
+        RoomMismatch::refuse(asked.len(), decisions.len())?;
+        self.check_each(
+            asked.len(),
+            |i| (&asked[i].0, asked[i].1),
+            now,
+            |i, decision| decisions[i] = decision,
+        );
+        Ok(())
+    }
+
+    /// As [`Engine::check_batch`], for bindings: `ask` gives the i-th request and question, `answer` takes the decision.
+    #[doc(hidden)]
+    #[inline]
+    pub fn check_each<'a, I: Incoming>(
+        &self,
+        count: usize,
+        ask: impl Fn(usize) -> (I, Question<'a>),
+        now: Option<u64>,
+        answer: impl FnMut(usize, Decision),
+    ) {
+        let identify = |snapshot: &Snapshot, i, at| {
+            let (request, question) = ask(i);
+            (snapshot.identify(&request, || at), question.cost)
+        };
+        let decide = |decide: Decide<'_>, i, verdict| {
+            let (request, question) = ask(i);
             let decide = Decide {
                 action: question.action,
                 ..decide
             };
             Decided {
-                decision: decide.question(question, |_, _| verdict),
+                decision: decide.question(&question, |_, _| verdict),
                 resource: question.resource,
                 request: Some(request),
             }
-        })
+        };
+        self.decide_each(count, now, identify, decide, answer);
     }
 
     /// As [`Client::admit`](crate::Client::admit) for many clients: `decisions[i]` says whether `batches[i]`, a client and its
@@ -85,74 +116,84 @@ impl Engine {
         now: Option<u64>,
         decisions: &mut [Decision],
     ) -> Result<(), RoomMismatch> {
-        let confirm = |snapshot: &Snapshot, &(identity, n): &(Identity, u64), _| {
-            (snapshot.confirm(identity), n)
-        };
-        self.decide_batch(
-            batches,
+        RoomMismatch::refuse(batches.len(), decisions.len())?;
+        self.admit_each(
+            batches.len(),
+            |i| batches[i],
             now,
-            decisions,
-            confirm,
-            |decide, &(_, n), verdict| Decided {
-                decision: decide.admission(n, |_, _| verdict),
-                resource: Resource::default(),
-                request: None,
-            },
-        )
+            |i, decision| decisions[i] = decision,
+        );
+        Ok(())
     }
 
-    /// Decides each of `asked`: `identify` says who it is and how many events to charge if anonymous, `decide` the rest.
+    /// As [`Engine::admit_batch`], for bindings: `batch` gives the i-th client and number of events, `answer` takes the decision.
+    #[doc(hidden)]
     #[inline]
-    fn decide_batch<'a, T>(
+    pub fn admit_each(
         &self,
-        asked: &'a [T],
+        count: usize,
+        batch: impl Fn(usize) -> (Identity, u64),
         now: Option<u64>,
-        decisions: &mut [Decision],
-        identify: impl Fn(&Snapshot, &'a T, u64) -> (Identity, u64),
-        decide: impl Fn(Decide<'_>, &'a T, Verdict) -> Decided<'a>,
-    ) -> Result<(), RoomMismatch> {
-        if asked.len() != decisions.len() {
-            return Err(RoomMismatch {
-                asked: asked.len(),
-                room: decisions.len(),
-            });
-        }
+        answer: impl FnMut(usize, Decision),
+    ) {
+        let confirm = |snapshot: &Snapshot, i, _| {
+            let (identity, n) = batch(i);
+            (snapshot.confirm(identity), n)
+        };
+        let decide = |decide: Decide<'_>, i, verdict| Decided {
+            decision: decide.admission(batch(i).1, |_, _| verdict),
+            resource: Resource::default(),
+            request: None::<Request<'_>>,
+        };
+        self.decide_each(count, now, confirm, decide, answer);
+    }
+
+    /// Decides each of `count`: `identify` says who it is and how many events to charge if anonymous, `decide` the rest.
+    #[inline]
+    fn decide_each<'a, I: Incoming>(
+        &self,
+        count: usize,
+        now: Option<u64>,
+        identify: impl Fn(&Snapshot, usize, u64) -> (Identity, u64),
+        decide: impl Fn(Decide<'_>, usize, Verdict) -> Decided<'a, I>,
+        mut answer: impl FnMut(usize, Decision),
+    ) {
         let mut clock_read = None;
         let now = self.timed(now, &mut clock_read);
-        for (asked, decisions) in asked.chunks(AT_ONCE).zip(decisions.chunks_mut(AT_ONCE)) {
+        for first in (0..count).step_by(AT_ONCE) {
+            let chunk = first..count.min(first.saturating_add(AT_ONCE));
             let snapshot = self.snapshot.load();
             let mut clients = Clients::default();
-            for asked in asked {
-                let (identity, n) = identify(&snapshot, asked, now);
+            for i in chunk.clone() {
+                let (identity, n) = identify(&snapshot, i, now);
                 clients.push(identity, n);
             }
             clients.charge(&snapshot, now);
-            for ((decision, asked), (identity, verdict)) in
-                decisions.iter_mut().zip(asked).zip(clients.charged())
-            {
+            for (i, (identity, verdict)) in chunk.zip(clients.charged()) {
                 let about = Decide {
                     snapshot: &snapshot,
                     identity,
                     action: Action::Ingest,
                 };
-                let decided = decide(about, asked, verdict);
-                *decision = self.conclude(
-                    decided.decision,
-                    decided.resource,
-                    decided.request,
-                    clock_read,
+                let Decided {
+                    decision,
+                    resource,
+                    request,
+                } = decide(about, i, verdict);
+                answer(
+                    i,
+                    self.conclude(decision, resource, request.as_ref(), clock_read),
                 );
             }
         }
-        Ok(())
     }
 }
 
 /// A decision, and what is recorded with it if it refuses.
-struct Decided<'a> {
+struct Decided<'a, I> {
     decision: Decision,
     resource: Resource<'a>,
-    request: Option<&'a Request<'a>>,
+    request: Option<I>,
 }
 
 /// Up to [`AT_ONCE`] clients, those of them who are anonymous side by side.

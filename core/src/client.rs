@@ -12,7 +12,10 @@ use crate::decide::Decide;
 use crate::decision::{Action, Decision};
 use crate::engine::Engine;
 use crate::reason::{Method, Reason};
-use crate::request::{Question, Resource};
+use crate::request::{Question, Request, Resource};
+
+/// A step is about a client, whose request is gone.
+const NO_REQUEST: Option<&Request<'_>> = None;
 
 /// The outcome of authentication: a plain value to keep, and to make a [`Client`] of again ([`Engine::client`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,8 @@ pub struct Identity {
 
 impl Identity {
     /// Nobody was identified, and nobody asked.
-    pub(crate) const NOBODY: Self = Self {
+    #[doc(hidden)]
+    pub const NOBODY: Self = Self {
         method: None,
         reason: Reason::MissingCredential,
         privileges: Privileges::NONE,
@@ -107,7 +111,7 @@ impl<'e> Client<'e> {
             snapshot.limiter.charge(client, cost, now)
         });
         self.engine
-            .conclude(decision, question.resource, None, clock_read)
+            .conclude(decision, question.resource, NO_REQUEST, clock_read)
     }
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
@@ -158,6 +162,7 @@ impl<'e> Client<'e> {
             identity: snapshot.confirm(self.identity),
             action,
         };
-        self.engine.conclude(ask(&decide), resource, None, None)
+        self.engine
+            .conclude(ask(&decide), resource, NO_REQUEST, None)
     }
 }

@@ -80,17 +80,21 @@ pub struct Rate {
     pub retry_after_ns: Option<u64>,
     /// Nanoseconds that the caller of `reserve` must sleep before it accepts the batch; 0 otherwise.
     pub wait_ns: u64,
-    pub(crate) limits: RateLimits,
-    /// The counter's TAT, after this batch if it was admitted.
-    pub(crate) tat: u64,
-    pub(crate) now: u64,
+    /// The limits that it was decided under.
+    pub limits: RateLimits,
+    /// The counter's TAT, after this batch if it was admitted: nanoseconds of the same clock as `now`.
+    pub tat: u64,
+    /// The instant of the decision.
+    pub now: u64,
 }
 
 /// The limits that a [`Rate`] was decided under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RateLimits {
-    pub(crate) event_limit: u32,
-    pub(crate) burst_multiplier: u32,
+pub struct RateLimits {
+    /// Events a second.
+    pub event_limit: u32,
+    /// Burst = `event_limit` x this.
+    pub burst_multiplier: u32,
 }
 
 impl Rate {

@@ -23,7 +23,7 @@ use crate::reason::Reason;
 use crate::refusals::{Refusal, Refusals};
 use crate::reload::Origin;
 use crate::reload_history::ReloadHistory;
-use crate::request::{Question, Request, Resource};
+use crate::request::{Incoming, Question, Request, Resource};
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
 
@@ -91,6 +91,18 @@ impl Engine {
         question: &Question<'_>,
         now: Option<u64>,
     ) -> Decision {
+        self.check_incoming(request, question, now)
+    }
+
+    /// As [`Engine::check`], for bindings.
+    #[doc(hidden)]
+    #[inline]
+    pub fn check_incoming(
+        &self,
+        request: &impl Incoming,
+        question: &Question<'_>,
+        now: Option<u64>,
+    ) -> Decision {
         let snapshot = self.snapshot.load();
         let decide = Decide {
             snapshot: &snapshot,
@@ -113,12 +125,19 @@ impl Engine {
 
     /// As [`Engine::authenticate`], for engines that are given their time by the caller: verdicts on API keys end by it.
     pub fn authenticate_at(&self, request: &Request<'_>, now: Option<u64>) -> Client<'_> {
+        self.authenticate_incoming(request, now)
+    }
+
+    /// As [`Engine::authenticate_at`], for bindings.
+    #[doc(hidden)]
+    #[inline]
+    pub fn authenticate_incoming(&self, request: &impl Incoming, now: Option<u64>) -> Client<'_> {
         let identity = self.snapshot.load().identify(request, || self.now(now));
         self.identified(request, identity)
     }
 
     /// Concludes an authentication.
-    pub(crate) fn identified(&self, request: &Request<'_>, identity: Identity) -> Client<'_> {
+    pub(crate) fn identified(&self, request: &impl Incoming, identity: Identity) -> Client<'_> {
         let client = self.client(identity);
         let _ = self.conclude(client.decision(), Resource::default(), Some(request), None);
         client
@@ -178,7 +197,7 @@ impl Engine {
         &self,
         decision: Decision,
         resource: Resource<'_>,
-        request: Option<&Request<'_>>,
+        request: Option<&impl Incoming>,
         clock_read: Option<u64>,
     ) -> Decision {
         // Pending is no refusal: the same request is asked about again.

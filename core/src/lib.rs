@@ -10,6 +10,8 @@ mod credential;
 mod decide;
 mod decision;
 mod engine;
+mod identity_words;
+mod prometheus;
 pub mod ratelimit;
 mod reason;
 mod refusals;
@@ -27,11 +29,14 @@ pub use batch::RoomMismatch;
 pub use client::{Client, Identity};
 #[doc(hidden)]
 pub use credential::TokenComparison;
-pub use decision::{Action, Decision, Message, Rate};
+pub use decision::{Action, Decision, Message, Rate, RateLimits};
 pub use engine::Engine;
+pub use prometheus::Prometheus;
 pub use reason::{GrpcStatus, Method, Reason};
 pub use refusals::{Refusal, ShortText};
 pub use reload_history::{Reload, ReloadOutcome};
+#[doc(hidden)]
+pub use request::Incoming;
 pub use request::{Question, Request, Resource};
 pub use stats::Stats;
 pub use verification::Verification;

@@ -28,15 +28,63 @@ impl<'a> Request<'a> {
             headers: &[],
         }
     }
+}
+
+/// A request in the form in which a binding holds it, so that nothing has to be made into a [`Request`] first. Headers are
+/// walked only where the decision takes it.
+#[doc(hidden)]
+pub trait Incoming {
+    /// As [`Request::peer`].
+    fn peer(&self) -> IpAddr;
+
+    /// As [`Request::authorization`].
+    fn credential(&self) -> Option<&[u8]>;
+
+    /// As [`Request::headers`].
+    fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone;
+
+    /// The credential, wherever it stands.
+    #[inline]
+    fn authorization(&self) -> Option<&[u8]> {
+        self.credential().or_else(|| {
+            self.headers()
+                .find(|(name, _)| name.eq_ignore_ascii_case(b"authorization"))
+                .map(|(_, value)| value)
+        })
+    }
+}
+
+impl Incoming for Request<'_> {
+    #[inline]
+    fn peer(&self) -> IpAddr {
+        self.peer
+    }
 
     #[inline]
-    pub(crate) fn authorization(&self) -> Option<&'a [u8]> {
-        self.authorization.or_else(|| {
-            self.headers
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(b"authorization"))
-                .map(|&(_, value)| value)
-        })
+    fn credential(&self) -> Option<&[u8]> {
+        self.authorization
+    }
+
+    #[inline]
+    fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
+        self.headers.iter().copied()
+    }
+}
+
+impl<I: Incoming> Incoming for &I {
+    #[inline]
+    fn peer(&self) -> IpAddr {
+        (**self).peer()
+    }
+
+    #[inline]
+    fn credential(&self) -> Option<&[u8]> {
+        (**self).credential()
+    }
+
+    #[inline]
+    fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
+        (**self).headers()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::credential::{self, Credential, TokenId, TokenSet};
 use crate::decision::Action;
 use crate::ratelimit::{Limits, RateLimiter};
 use crate::reason::{Method, Reason};
-use crate::request::{Request, Resource};
+use crate::request::{Incoming, Resource};
 
 pub(crate) struct Snapshot {
     pub(crate) generation: u64,
@@ -89,8 +89,9 @@ impl Snapshot {
 
     /// Who is this? Authentication, and the key that the rate limit counts. `now` is asked where a cached verdict counts.
     #[inline]
-    pub(crate) fn identify(&self, request: &Request<'_>, now: impl FnOnce() -> u64) -> Identity {
-        let ip = client_ip::client_ip(request.peer, request.headers, &self.trusted_proxies);
+    pub(crate) fn identify(&self, request: &impl Incoming, now: impl FnOnce() -> u64) -> Identity {
+        let ip =
+            client_ip::client_ip_among(request.peer(), || request.headers(), &self.trusted_proxies);
         let anonymous = Identity {
             method: None,
             reason: Reason::Allowed,

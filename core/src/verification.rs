@@ -17,7 +17,7 @@ use crate::credential::{self, Credential};
 use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::reason::{Method, Reason};
-use crate::request::{Question, Request};
+use crate::request::{Incoming as _, Question, Request};
 
 impl Engine {
     /// As [`Engine::authenticate`], but never [`Reason::Pending`]: a key that has to be verified is verified now, in this
@@ -118,7 +118,7 @@ impl Engine {
         }
     }
 
-    fn identify_or_key<'r>(&self, request: &Request<'r>, now: Option<u64>) -> Identified<'r> {
+    fn identify_or_key<'r>(&self, request: &'r Request<'_>, now: Option<u64>) -> Identified<'r> {
         let snapshot = self.snapshot.load();
         let now = self.now(now);
         let identity = snapshot.identify(request, || now);

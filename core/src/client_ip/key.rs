@@ -73,6 +73,21 @@ impl ClientKey {
         }
     }
 
+    /// The key of these bits and this prefix, as [`ClientKey::bits`] and [`ClientKey::prefix`] gave them.
+    #[must_use]
+    pub const fn from_parts(bits: u128, prefix: u8) -> Self {
+        Self {
+            bits,
+            prefix: if prefix > 128 { 128 } else { prefix },
+        }
+    }
+
+    /// How many of the bits, from the left, are counted by: 128 for IPv4.
+    #[must_use]
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// The 128 bits that are counted by: the address as IPv6, host bits cleared.
     #[must_use]
     pub const fn bits(&self) -> u128 {

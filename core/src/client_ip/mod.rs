@@ -51,34 +51,51 @@ pub type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 #[inline]
 #[must_use]
 pub fn client_ip(peer: IpAddr, headers: Headers<'_>, trusted: &TrustedProxies) -> IpAddr {
+    client_ip_among(peer, || headers.iter().copied(), trusted)
+}
+
+/// As [`client_ip`], from headers in any form. They are asked for only if they count.
+#[inline]
+pub(crate) fn client_ip_among<'a, H: Lines<'a>>(
+    peer: IpAddr,
+    headers: impl FnOnce() -> H,
+    trusted: &TrustedProxies,
+) -> IpAddr {
     let peer = canonical(peer);
     if trusted.is_empty() || !trusted.contains(peer) {
         return peer;
     }
-    named_by_proxy(headers, trusted).unwrap_or(peer)
+    named_by_proxy(headers(), trusted).unwrap_or(peer)
 }
 
-fn named_by_proxy(headers: Headers<'_>, trusted: &TrustedProxies) -> Option<IpAddr> {
-    forwarded(headers, trusted)
-        .or_else(|| x_real_ip(headers))
+/// Headers that can be walked from both ends, as often as it takes.
+pub(crate) trait Lines<'a>:
+    DoubleEndedIterator<Item = (&'a [u8], &'a [u8])> + Clone
+{
+}
+impl<'a, T: DoubleEndedIterator<Item = (&'a [u8], &'a [u8])> + Clone> Lines<'a> for T {}
+
+fn named_by_proxy<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<IpAddr> {
+    forwarded(headers.clone(), trusted)
+        .or_else(|| x_real_ip(headers.clone()))
         .or_else(|| x_forwarded_for(headers, trusted))
 }
 
-fn forwarded(headers: Headers<'_>, trusted: &TrustedProxies) -> Option<IpAddr> {
+fn forwarded<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<IpAddr> {
     let hops = lines_from_last(headers, b"forwarded")
         .flat_map(forwarded::elements_from_right)
         .map(forwarded::address_of);
     walk(hops, trusted)
 }
 
-fn x_real_ip(headers: Headers<'_>) -> Option<IpAddr> {
+fn x_real_ip<'a>(headers: impl Lines<'a>) -> Option<IpAddr> {
     entries_from_right(headers, b"x-real-ip")
         .next()
         .and_then(address::parse_entry)
         .map(canonical)
 }
 
-fn x_forwarded_for(headers: Headers<'_>, trusted: &TrustedProxies) -> Option<IpAddr> {
+fn x_forwarded_for<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<IpAddr> {
     let hops = entries_from_right(headers, b"x-forwarded-for").map(address::parse_entry);
     walk(hops, trusted)
 }
@@ -98,7 +115,7 @@ fn walk(hops: impl Iterator<Item = Option<IpAddr>>, trusted: &TrustedProxies) ->
 
 /// The comma-separated entries of every line of `name`, from the right, trimmed, without the empty ones.
 fn entries_from_right<'a>(
-    headers: Headers<'a>,
+    headers: impl Lines<'a>,
     name: &'static [u8],
 ) -> impl Iterator<Item = &'a [u8]> {
     lines_from_last(headers, name)
@@ -109,12 +126,11 @@ fn entries_from_right<'a>(
 
 /// The values of every line of `name`, which is in lower case, the last line first.
 fn lines_from_last<'a>(
-    headers: Headers<'a>,
+    headers: impl Lines<'a>,
     name: &'static [u8],
 ) -> impl Iterator<Item = &'a [u8]> {
     headers
-        .iter()
         .rev()
         .filter(move |(candidate, _)| candidate.eq_ignore_ascii_case(name))
-        .map(|(_, value)| *value)
+        .map(|(_, value)| value)
 }

@@ -33,6 +33,15 @@ impl TokenId {
         // Relaxed: the numbers only have to differ.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// The number of `id`, and [`TokenId::from_number`] its inverse; 0 if there is none.
+    pub(crate) fn number(id: Option<Self>) -> u64 {
+        id.map_or(Self::NONE, |id| id.0)
+    }
+
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        (number != Self::NONE).then_some(Self(number))
+    }
 }
 
 /// The valid secret tokens. Immutable; any number of threads may ask it. It has no `Debug`.

@@ -1,0 +1,602 @@
+//! Decisions: what comes out of the engine, flat.
+//!
+//! Invariants: `allowed` is true if and only if the reason is `TOLLBAR_REASON_ALLOWED`, and a zeroed decision allows nothing. What
+//! takes a division to tell is worked out when it is asked for.
+
+use std::ffi::c_char;
+
+use tollbar::client_ip::ClientKey;
+use tollbar::{Action, Decision, Method, Rate, RateLimits, Reason};
+
+use crate::boundary::{self, Checked, guarded};
+use crate::buffer::Buffer;
+use crate::raw::{raw_action, raw_bool, raw_method, raw_reason, raw_status};
+use crate::request::{self, tollbar_action};
+use crate::sized::{self, Outputs, Versioned};
+use crate::status::tollbar_status;
+use crate::text::{c_text, tollbar_str};
+
+/// Why a decision came out as it did.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum tollbar_reason {
+    /// No decision was made: see the status.
+    TOLLBAR_REASON_UNDECIDED = 0,
+    /// The request is allowed.
+    TOLLBAR_REASON_ALLOWED = 1,
+    /// No credential was sent, and anonymous clients are not allowed: 401.
+    TOLLBAR_REASON_MISSING_CREDENTIAL = 2,
+    /// The scheme of the authorization header is neither `Bearer` nor `ApiKey`: 401.
+    TOLLBAR_REASON_UNKNOWN_SCHEME = 3,
+    /// `Bearer`, but the token equals none of the secret tokens: 401.
+    TOLLBAR_REASON_INVALID_TOKEN = 4,
+    /// `ApiKey`, but the key is malformed, unknown or holds no privilege: 401.
+    TOLLBAR_REASON_INVALID_API_KEY = 5,
+    /// `ApiKey`, but API keys are not configured: 401.
+    TOLLBAR_REASON_API_KEY_NOT_CONFIGURED = 6,
+    /// The route is a RUM route and `apm-server.rum.enabled` is false: 403.
+    TOLLBAR_REASON_RUM_DISABLED = 7,
+    /// An anonymous client named an agent that is not in `allow_agent`: 403.
+    TOLLBAR_REASON_AGENT_NOT_ALLOWED = 8,
+    /// An anonymous client named a service that is not in `allow_service`: 403.
+    TOLLBAR_REASON_SERVICE_NOT_ALLOWED = 9,
+    /// An anonymous client asked for something that needs a credential: 403.
+    TOLLBAR_REASON_ANONYMOUS_NOT_PERMITTED = 10,
+    /// The credential is valid but lacks the privilege for this action: 403.
+    TOLLBAR_REASON_MISSING_PRIVILEGE = 11,
+    /// The client's counter has no room now; it will have after `retry_after_ns`: 429.
+    TOLLBAR_REASON_RATE_LIMITED = 12,
+    /// More events at once than the burst: they never fit, whatever the client waits: 429.
+    TOLLBAR_REASON_EXCEEDS_BURST = 13,
+    /// The credential cannot be verified now: 503. Not an authentication failure.
+    TOLLBAR_REASON_UNAVAILABLE = 14,
+    /// The API key has to be verified first, which would block: go on with tollbar_verify(), tollbar_start_verification() or
+    /// tollbar_verify_async(). 503 to those who don't.
+    TOLLBAR_REASON_PENDING = 15,
+}
+
+/// How a client was identified.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum tollbar_method {
+    /// It was not.
+    TOLLBAR_METHOD_UNIDENTIFIED = 0,
+    /// No authentication is configured: everybody gets in, without a rate limit.
+    TOLLBAR_METHOD_NONE = 1,
+    /// `Authorization: Bearer <secret token>`.
+    TOLLBAR_METHOD_SECRET_TOKEN = 2,
+    /// `Authorization: ApiKey base64(id:key)`.
+    TOLLBAR_METHOD_API_KEY = 3,
+    /// No credential was sent, and anonymous clients are allowed.
+    TOLLBAR_METHOD_ANONYMOUS = 4,
+}
+
+use tollbar_action::*;
+use tollbar_method::*;
+use tollbar_reason::*;
+
+/// The reasons of the core, and their numbers here.
+pub(crate) const REASONS: [(Reason, tollbar_reason); 15] = [
+    (Reason::Allowed, TOLLBAR_REASON_ALLOWED),
+    (Reason::MissingCredential, TOLLBAR_REASON_MISSING_CREDENTIAL),
+    (Reason::UnknownScheme, TOLLBAR_REASON_UNKNOWN_SCHEME),
+    (Reason::InvalidToken, TOLLBAR_REASON_INVALID_TOKEN),
+    (Reason::InvalidApiKey, TOLLBAR_REASON_INVALID_API_KEY),
+    (
+        Reason::ApiKeyNotConfigured,
+        TOLLBAR_REASON_API_KEY_NOT_CONFIGURED,
+    ),
+    (Reason::RumDisabled, TOLLBAR_REASON_RUM_DISABLED),
+    (Reason::AgentNotAllowed, TOLLBAR_REASON_AGENT_NOT_ALLOWED),
+    (
+        Reason::ServiceNotAllowed,
+        TOLLBAR_REASON_SERVICE_NOT_ALLOWED,
+    ),
+    (
+        Reason::AnonymousNotPermitted,
+        TOLLBAR_REASON_ANONYMOUS_NOT_PERMITTED,
+    ),
+    (Reason::MissingPrivilege, TOLLBAR_REASON_MISSING_PRIVILEGE),
+    (Reason::RateLimited, TOLLBAR_REASON_RATE_LIMITED),
+    (Reason::ExceedsBurst, TOLLBAR_REASON_EXCEEDS_BURST),
+    (Reason::Unavailable, TOLLBAR_REASON_UNAVAILABLE),
+    (Reason::Pending, TOLLBAR_REASON_PENDING),
+];
+
+#[inline]
+pub(crate) fn reason_number(reason: Reason) -> raw_reason {
+    let number = match reason {
+        Reason::Allowed => TOLLBAR_REASON_ALLOWED,
+        Reason::MissingCredential => TOLLBAR_REASON_MISSING_CREDENTIAL,
+        Reason::UnknownScheme => TOLLBAR_REASON_UNKNOWN_SCHEME,
+        Reason::InvalidToken => TOLLBAR_REASON_INVALID_TOKEN,
+        Reason::InvalidApiKey => TOLLBAR_REASON_INVALID_API_KEY,
+        Reason::ApiKeyNotConfigured => TOLLBAR_REASON_API_KEY_NOT_CONFIGURED,
+        Reason::RumDisabled => TOLLBAR_REASON_RUM_DISABLED,
+        Reason::AgentNotAllowed => TOLLBAR_REASON_AGENT_NOT_ALLOWED,
+        Reason::ServiceNotAllowed => TOLLBAR_REASON_SERVICE_NOT_ALLOWED,
+        Reason::AnonymousNotPermitted => TOLLBAR_REASON_ANONYMOUS_NOT_PERMITTED,
+        Reason::MissingPrivilege => TOLLBAR_REASON_MISSING_PRIVILEGE,
+        Reason::RateLimited => TOLLBAR_REASON_RATE_LIMITED,
+        Reason::ExceedsBurst => TOLLBAR_REASON_EXCEEDS_BURST,
+        Reason::Unavailable => TOLLBAR_REASON_UNAVAILABLE,
+        Reason::Pending => TOLLBAR_REASON_PENDING,
+        // A reason that the core has and this file does not is seen by the test below.
+        _ => TOLLBAR_REASON_UNAVAILABLE,
+    };
+    number as u8
+}
+
+fn reason(number: raw_reason) -> Option<Reason> {
+    let found = REASONS.iter().find(|(_, known)| *known as u8 == number);
+    found.map(|(reason, _)| *reason)
+}
+
+#[inline]
+pub(crate) fn method_number(method: Option<Method>) -> raw_method {
+    let number = match method {
+        None => TOLLBAR_METHOD_UNIDENTIFIED,
+        Some(Method::None) => TOLLBAR_METHOD_NONE,
+        Some(Method::SecretToken) => TOLLBAR_METHOD_SECRET_TOKEN,
+        Some(Method::ApiKey) => TOLLBAR_METHOD_API_KEY,
+        Some(Method::Anonymous) => TOLLBAR_METHOD_ANONYMOUS,
+        // As above.
+        Some(_) => TOLLBAR_METHOD_UNIDENTIFIED,
+    };
+    number as u8
+}
+
+fn method(number: raw_method) -> Option<Method> {
+    match number {
+        1 => Some(Method::None),
+        2 => Some(Method::SecretToken),
+        3 => Some(Method::ApiKey),
+        4 => Some(Method::Anonymous),
+        _ => None,
+    }
+}
+
+#[inline]
+pub(crate) fn action_number(action: Action) -> raw_action {
+    let number = match action {
+        Action::Ingest => TOLLBAR_ACTION_INGEST,
+        Action::AgentConfig => TOLLBAR_ACTION_AGENT_CONFIG,
+        Action::Sourcemap => TOLLBAR_ACTION_SOURCEMAP,
+    };
+    number as u8
+}
+
+/// The engine's answer: a plain value. Begin with TOLLBAR_DECISION_INIT; it may be used again and again.
+///
+/// A function that takes one writes it whatever comes of it, if it is no NULL and large enough: where no decision could be made,
+/// `allowed` is false.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tollbar_decision {
+    /// sizeof(tollbar_decision)
+    pub size: usize,
+    /// Whether the request may go on.
+    pub allowed: raw_bool,
+    /// Why.
+    pub reason: raw_reason,
+    /// How the client was identified.
+    pub method: raw_method,
+    /// What was asked for.
+    pub action: raw_action,
+    /// 202 (200 for agent configuration), 401, 403, 429 or 503.
+    pub http_status: u16,
+    /// gRPC's own number: 0 OK, 7 PERMISSION_DENIED, 8 RESOURCE_EXHAUSTED, 14 UNAVAILABLE, 16 UNAUTHENTICATED.
+    pub grpc_status: u8,
+    /// How many bits of `client` are counted, from the left: 128 for IPv4.
+    pub client_prefix: u8,
+    /// Whom the rate limit counts: an IPv6 address in network byte order, or IPv4 as `::ffff:a.b.c.d`. tollbar_client_text() writes it.
+    pub client: [u8; 16],
+    /// Why no decision was made, if none was: what the function returned or, of a batch, what it would have returned for this one alone.
+    pub status: raw_status,
+    /// The value of HTTP's `Retry-After`: whole seconds, rounded up; 0: none.
+    pub retry_after_s: u32,
+    /// Nanoseconds until the refused batch (of a peek: the next event) would fit, exact. 0: it fits now, or was not counted.
+    /// TOLLBAR_NEVER: it never will.
+    pub retry_after_ns: u64,
+    /// Nanoseconds that the caller of tollbar_client_reserve() must sleep before it accepts the batch; 0 otherwise.
+    pub wait_ns: u64,
+    /// The number of the configuration under which this was decided: 1 at start, one more at each reload.
+    pub generation: u64,
+    /// The counter's theoretical arrival time after this decision, and the instant of the decision, in nanoseconds of one clock.
+    pub tat_ns: u64,
+    /// See `tat_ns`.
+    pub now_ns: u64,
+    /// The limit that it was decided under, in events a second; 0: no counter was consulted.
+    pub event_limit: u32,
+    /// The largest batch that ever fits is `event_limit` times this.
+    pub burst_multiplier: u32,
+}
+
+// SAFETY: `repr(C)`, the size first, and nothing but numbers.
+unsafe impl Versioned for tollbar_decision {}
+
+impl tollbar_decision {
+    #[inline]
+    pub(crate) fn new(decision: &Decision, size: usize) -> Self {
+        let never = |ns: Option<u64>| ns.unwrap_or(TOLLBAR_NEVER);
+        let rate = decision.rate.unwrap_or(Rate {
+            retry_after_ns: Some(0),
+            ..Rate::default()
+        });
+        Self {
+            size,
+            allowed: decision.allowed().into(),
+            reason: reason_number(decision.reason),
+            method: method_number(decision.method),
+            action: action_number(decision.action),
+            http_status: decision.http_status(),
+            grpc_status: decision.grpc_status() as u8,
+            client_prefix: decision.client.prefix(),
+            client: decision.client.bits().to_be_bytes(),
+            status: tollbar_status::TOLLBAR_STATUS_OK as u32,
+            retry_after_s: decision
+                .retry_after_seconds()
+                .map_or(0, |seconds| seconds.try_into().unwrap_or(u32::MAX)),
+            retry_after_ns: never(rate.retry_after_ns),
+            wait_ns: rate.wait_ns,
+            generation: decision.generation,
+            tat_ns: rate.tat,
+            now_ns: rate.now,
+            event_limit: rate.limits.event_limit,
+            burst_multiplier: rate.limits.burst_multiplier,
+        }
+    }
+
+    /// The decision where none was made.
+    #[cold]
+    fn refused(refused: Refused, size: usize) -> Self {
+        let default = Decision::default();
+        let reason = reason(refused.reason as u8);
+        let decision = Decision {
+            reason: reason.unwrap_or(default.reason),
+            ..default
+        };
+        Self {
+            reason: refused.reason as u8,
+            status: refused.status as u32,
+            ..Self::new(&decision, size)
+        }
+    }
+
+    /// The core's; `None`: no decision was made.
+    fn get(&self) -> Option<Decision> {
+        let rate = (self.event_limit != 0).then_some(Rate {
+            retry_after_ns: (self.retry_after_ns != TOLLBAR_NEVER).then_some(self.retry_after_ns),
+            wait_ns: self.wait_ns,
+            limits: RateLimits {
+                event_limit: self.event_limit,
+                burst_multiplier: self.burst_multiplier,
+            },
+            tat: self.tat_ns,
+            now: self.now_ns,
+        });
+        Some(Decision {
+            reason: reason(self.reason)?,
+            action: request::action(self.action).ok()?,
+            method: method(self.method),
+            client: ClientKey::from_parts(u128::from_be_bytes(self.client), self.client_prefix),
+            rate,
+            generation: self.generation,
+        })
+    }
+}
+
+/// `retry_after_ns` of what never fits.
+pub const TOLLBAR_NEVER: u64 = u64::MAX;
+
+/// Why no decision was made, and what the decision says then.
+pub(crate) struct Refused {
+    pub(crate) status: tollbar_status,
+    pub(crate) reason: tollbar_reason,
+}
+
+impl From<tollbar_status> for Refused {
+    #[inline]
+    fn from(status: tollbar_status) -> Self {
+        Self {
+            status,
+            reason: TOLLBAR_REASON_UNDECIDED,
+        }
+    }
+}
+
+/// Where decisions are written.
+pub(crate) struct Places(Outputs<tollbar_decision>);
+
+impl Places {
+    #[inline]
+    pub(crate) fn decided(&self, i: usize, decision: &Decision) {
+        self.0
+            .set(i, tollbar_decision::new(decision, self.0.size()));
+    }
+
+    /// Writes that no decision was made.
+    #[cold]
+    fn refused(&self, i: usize, refused: Refused) {
+        self.0
+            .set(i, tollbar_decision::refused(refused, self.0.size()));
+    }
+
+    /// Refuses those that `check` refuses, and has the others decided in runs: `decide` gets the first and the number of each. What
+    /// is returned is what went wrong first.
+    #[inline]
+    pub(crate) fn in_runs(
+        &self,
+        check: impl Fn(usize) -> Result<(), Refused>,
+        decide: impl Fn(&Self, usize, usize),
+    ) -> tollbar_status {
+        let mut status = tollbar_status::TOLLBAR_STATUS_OK;
+        let mut from = 0;
+        for i in 0..self.0.len() {
+            if let Err(refused) = check(i) {
+                if status == tollbar_status::TOLLBAR_STATUS_OK {
+                    status = refused.status;
+                }
+                self.refused(i, refused);
+                if from < i {
+                    decide(self, from, i - from);
+                }
+                from = i + 1;
+            }
+        }
+        if from < self.0.len() {
+            decide(self, from, self.0.len() - from);
+        }
+        status
+    }
+}
+
+/// Asks, and writes the decision, whatever comes of it.
+///
+/// # Safety
+/// If it is neither NULL nor misaligned, `place` has room for a decision of the size that it says.
+#[inline]
+pub(crate) unsafe fn decide(
+    place: *mut tollbar_decision,
+    ask: impl FnOnce() -> Result<Decision, Refused>,
+) -> tollbar_status {
+    let status = boundary::status(|| {
+        // SAFETY: the caller's promise.
+        let places = Places(unsafe { Outputs::new(place, 1) }?);
+        match ask() {
+            Ok(decision) => {
+                places.decided(0, &decision);
+                Ok(())
+            }
+            Err(refused) => {
+                let status = refused.status;
+                places.refused(0, refused);
+                Err(status)
+            }
+        }
+    });
+    if status == tollbar_status::TOLLBAR_STATUS_PANIC {
+        // SAFETY: the caller's promise.
+        unsafe { refuse_all(place, 1, status) };
+    }
+    status
+}
+
+/// As [`decide`] for `len` decisions. `ask` writes them, or returns why none was made.
+///
+/// # Safety
+/// If it is neither NULL nor misaligned, `first` has room for `len` decisions of the size that the first says.
+#[inline]
+pub(crate) unsafe fn decide_batch(
+    first: *mut tollbar_decision,
+    len: usize,
+    ask: impl FnOnce(&Places) -> Checked<tollbar_status>,
+) -> tollbar_status {
+    let asked = boundary::guarded(Err(tollbar_status::TOLLBAR_STATUS_PANIC), || {
+        // SAFETY: the caller's promise.
+        ask(&Places(unsafe { Outputs::new(first, len) }?))
+    });
+    asked.unwrap_or_else(|status| {
+        // SAFETY: the caller's promise.
+        unsafe { refuse_all(first, len, status) };
+        status
+    })
+}
+
+/// Writes that no decision was made, as far as there is room.
+///
+/// # Safety
+/// As [`Outputs::new`].
+#[cold]
+unsafe fn refuse_all(first: *mut tollbar_decision, len: usize, status: tollbar_status) {
+    let _ = boundary::status(|| {
+        // SAFETY: the caller's promise.
+        let places = Places(unsafe { Outputs::new(first, len) }?);
+        for i in 0..len {
+            places.refused(i, status.into());
+        }
+        Ok(())
+    });
+}
+
+/// The stable name of a reason: "allowed", "invalid_token", "rate_limited"; "undecided" if it is none. Static text, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn tollbar_reason_str(reason: raw_reason) -> *const c_char {
+    guarded(std::ptr::null(), || match reason {
+        1 => c_text!(Reason::Allowed.as_str()),
+        2 => c_text!(Reason::MissingCredential.as_str()),
+        3 => c_text!(Reason::UnknownScheme.as_str()),
+        4 => c_text!(Reason::InvalidToken.as_str()),
+        5 => c_text!(Reason::InvalidApiKey.as_str()),
+        6 => c_text!(Reason::ApiKeyNotConfigured.as_str()),
+        7 => c_text!(Reason::RumDisabled.as_str()),
+        8 => c_text!(Reason::AgentNotAllowed.as_str()),
+        9 => c_text!(Reason::ServiceNotAllowed.as_str()),
+        10 => c_text!(Reason::AnonymousNotPermitted.as_str()),
+        11 => c_text!(Reason::MissingPrivilege.as_str()),
+        12 => c_text!(Reason::RateLimited.as_str()),
+        13 => c_text!(Reason::ExceedsBurst.as_str()),
+        14 => c_text!(Reason::Unavailable.as_str()),
+        15 => c_text!(Reason::Pending.as_str()),
+        _ => c_text!("undecided"),
+    })
+}
+
+/// The stable name of a method: "none", "secret_token", "api_key", "anonymous"; "unidentified" if it is none. Static text, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn tollbar_method_str(method: raw_method) -> *const c_char {
+    guarded(std::ptr::null(), || match method {
+        1 => c_text!(Method::None.as_str()),
+        2 => c_text!(Method::SecretToken.as_str()),
+        3 => c_text!(Method::ApiKey.as_str()),
+        4 => c_text!(Method::Anonymous.as_str()),
+        _ => c_text!("unidentified"),
+    })
+}
+
+/// The stable name of an action: "ingest", "agent_config", "sourcemap"; "unknown" if it is none. Static text, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn tollbar_action_str(action: raw_action) -> *const c_char {
+    guarded(std::ptr::null(), || match action {
+        0 => c_text!(Action::Ingest.as_str()),
+        1 => c_text!(Action::AgentConfig.as_str()),
+        2 => c_text!(Action::Sourcemap.as_str()),
+        _ => c_text!("unknown"),
+    })
+}
+
+/// Why, as a sentence for the client. It names the agent or service that is not permitted, with its first 64 bytes, escaped; and no
+/// secret. `agent` and `service` are those that were asked about, or NULL. Needs at most TOLLBAR_MESSAGE bytes.
+///
+/// Returns the text's length without the NUL, whether it fitted or not; 0 if `decision` is NULL or too small.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_decision_message(
+    decision: *const tollbar_decision,
+    agent: tollbar_str,
+    service: tollbar_str,
+    buffer: *mut c_char,
+    capacity: usize,
+) -> usize {
+    guarded(0, || {
+        // SAFETY: the header asks for a buffer of that size.
+        let buffer = unsafe { Buffer::new(buffer, capacity) };
+        // SAFETY: the header asks for a decision.
+        let Ok(decision) = (unsafe { sized::input(decision) }) else {
+            return 0;
+        };
+        // SAFETY: the header asks for texts that are there. A name that is no UTF-8 is not shown.
+        let resource = unsafe { request::resource(agent, service) }.unwrap_or_default();
+        match decision.get() {
+            Some(core) => buffer.print(core.message(resource)),
+            None => buffer.print("no decision was made"),
+        }
+    })
+}
+
+/// Room for any text of tollbar_decision_message() and its NUL.
+pub const TOLLBAR_MESSAGE: usize = 1024;
+
+/// Events that would still fit at the instant of the decision; TOLLBAR_NEVER where no counter was consulted, since there is no limit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_decision_remaining(decision: *const tollbar_decision) -> u64 {
+    // SAFETY: the header asks for a decision.
+    unsafe { about_rate(decision, |rate| rate.remaining()) }
+}
+
+/// The largest batch that ever fits, in events; TOLLBAR_NEVER where no counter was consulted, since there is no limit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_decision_burst(decision: *const tollbar_decision) -> u64 {
+    // SAFETY: the header asks for a decision.
+    unsafe { about_rate(decision, |rate| rate.burst()) }
+}
+
+/// # Safety
+/// As [`sized::input`].
+unsafe fn about_rate(decision: *const tollbar_decision, ask: impl FnOnce(Rate) -> u64) -> u64 {
+    guarded(TOLLBAR_NEVER, || {
+        // SAFETY: the caller's promise.
+        let rate = unsafe { sized::input(decision) }
+            .ok()
+            .and_then(|decision| decision.get()?.rate);
+        rate.map_or(TOLLBAR_NEVER, ask)
+    })
+}
+
+/// The value of HTTP's `WWW-Authenticate`: static text for a 401, NULL for all others.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_decision_www_authenticate(
+    decision: *const tollbar_decision,
+) -> *const c_char {
+    const UNAUTHENTICATED: Decision = Decision {
+        reason: Reason::MissingCredential,
+        action: Action::Ingest,
+        method: None,
+        client: ClientKey::from_parts(0, 128),
+        rate: None,
+        generation: 0,
+    };
+    const VALUE: &str = match UNAUTHENTICATED.www_authenticate() {
+        Some(value) => value,
+        None => "",
+    };
+    guarded(std::ptr::null(), || {
+        // SAFETY: the header asks for a decision.
+        let decision = unsafe { sized::input(decision) }.ok();
+        match decision.and_then(|decision| decision.get()?.www_authenticate()) {
+            Some(_) => c_text!(VALUE),
+            None => std::ptr::null(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    fn text(pointer: *const c_char) -> &'static str {
+        // SAFETY: static text with a NUL at its end.
+        unsafe { CStr::from_ptr(pointer) }.to_str().unwrap()
+    }
+
+    #[test]
+    fn every_reason_of_the_core_has_a_number_and_its_name() {
+        let engine = tollbar::Engine::from_yaml("").unwrap();
+        let stats = engine.stats();
+        assert_eq!(stats.refused.len() + 1, REASONS.len());
+        for (core, number) in REASONS {
+            assert_eq!(reason_number(core), number as u8);
+            assert_eq!(reason(number as u8), Some(core));
+            assert_eq!(text(tollbar_reason_str(number as u8)), core.as_str());
+        }
+        assert_eq!(stats.allowed.len(), 4);
+        for (core, _) in stats.allowed {
+            let number = method_number(Some(core));
+            assert_eq!(method(number), Some(core));
+            assert_eq!(text(tollbar_method_str(number)), core.as_str());
+        }
+        for core in [Action::Ingest, Action::AgentConfig, Action::Sourcemap] {
+            let number = action_number(core);
+            assert_eq!(request::action(number).ok(), Some(core));
+            assert_eq!(text(tollbar_action_str(number)), core.as_str());
+        }
+    }
+
+    #[test]
+    fn a_decision_comes_back_from_c_as_it_was() {
+        let engine = tollbar::Engine::from_yaml(
+            "{apm-server.auth.secret_token: abcdefgh, apm-server.auth.anonymous.enabled: true}",
+        )
+        .unwrap();
+        let request = tollbar::Request::from_peer([203, 0, 113, 9].into());
+        for cost in [0, 1, 900, 899, 901] {
+            let question = tollbar::Question {
+                cost,
+                ..tollbar::Question::default()
+            };
+            let decision = engine.check(&request, &question, Some(7));
+            let c = tollbar_decision::new(&decision, size_of::<tollbar_decision>());
+            assert_eq!(c.get(), Some(decision));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Engines: made, asked, freed.
+//!
+//! Invariant: a handle is a counted reference to the core's engine. What outlives a call (a verification under way) holds one of its own.
+
+use std::sync::Arc;
+
+use tollbar::{Engine, Request};
+
+use crate::boundary::{self, Checked, guarded};
+use crate::client::tollbar_client;
+use crate::config::{self, tollbar_config};
+use crate::decision::{decide, decide_batch, tollbar_decision};
+use crate::error::{Failure, Report, tollbar_error};
+use crate::request::{Borrowed, checked_question, question, tollbar_question, tollbar_request};
+use crate::sized::Inputs;
+use crate::status::tollbar_status;
+use crate::text::tollbar_str;
+
+/// Decides who gets in. Make one and share it among all threads: every function may be called from any of them at any time, but for
+/// tollbar_engine_free().
+pub struct tollbar_engine {
+    _opaque: [u8; 0],
+}
+
+/// The engine behind a handle.
+///
+/// # Safety
+/// If it is not NULL, it is a handle that lives during `'a`.
+#[inline]
+pub(crate) unsafe fn core<'a>(engine: *const tollbar_engine) -> Checked<&'a Engine> {
+    // SAFETY: a handle points to an `Engine` in an `Arc`.
+    unsafe { boundary::shared(engine.cast::<Engine>()) }
+}
+
+/// Another reference to the engine behind a handle.
+///
+/// # Safety
+/// As [`core`].
+pub(crate) unsafe fn counted(engine: *const tollbar_engine) -> Checked<Arc<Engine>> {
+    let engine = engine.cast::<Engine>();
+    boundary::usable(engine)?;
+    // SAFETY: a handle came from `Arc::into_raw`, and lives.
+    unsafe {
+        Arc::increment_strong_count(engine);
+        Ok(Arc::from_raw(engine))
+    }
+}
+
+/// Makes an engine and hands it out.
+///
+/// # Safety
+/// `engine` and `error` are as the header asks.
+unsafe fn made(
+    engine: *mut *mut tollbar_engine,
+    error: *mut tollbar_error,
+    make: impl FnOnce() -> Result<Engine, Failure>,
+) -> tollbar_status {
+    // SAFETY: the caller's promise.
+    unsafe {
+        Report::to(error, || {
+            boundary::write(engine, std::ptr::null_mut())?;
+            let made = Arc::into_raw(Arc::new(make()?)).cast::<tollbar_engine>();
+            Ok(boundary::write(engine, made.cast_mut())?)
+        })
+    }
+}
+
+/// Makes an engine with the configuration of a file in the shape of apm-server.yml. Variables `${VAR}` are taken from the
+/// process environment; relative paths begin at the file's folder.
+///
+/// `*engine` is a new engine, to be freed with tollbar_engine_free(), or NULL if the status is not TOLLBAR_STATUS_OK.
+/// TOLLBAR_STATUS_CONFIG: everything that is wrong is in `*error`, which may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_engine_from_file(
+    path: tollbar_str,
+    engine: *mut *mut tollbar_engine,
+    error: *mut tollbar_error,
+) -> tollbar_status {
+    // SAFETY: the header asks for what is passed on here.
+    unsafe {
+        made(engine, error, || {
+            Ok(Engine::from_file(config::path(path)?)?)
+        })
+    }
+}
+
+/// As tollbar_engine_from_file(), with a configuration as YAML text. Relative paths begin at the working directory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_engine_from_yaml(
+    yaml: tollbar_str,
+    engine: *mut *mut tollbar_engine,
+    error: *mut tollbar_error,
+) -> tollbar_status {
+    // SAFETY: the header asks for what is passed on here.
+    unsafe { made(engine, error, || Ok(Engine::from_yaml(yaml.required()?)?)) }
+}
+
+/// As tollbar_engine_from_file(), with a configuration that the program builds. Everything is copied; NULL stands for
+/// TOLLBAR_CONFIG_INIT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_engine_from_config(
+    config: *const tollbar_config,
+    engine: *mut *mut tollbar_engine,
+    error: *mut tollbar_error,
+) -> tollbar_status {
+    // SAFETY: the header asks for what is passed on here.
+    unsafe { made(engine, error, || Ok(Engine::new(config::config(config)?)?)) }
+}
+
+/// Frees an engine; NULL is fine. No other call on it may be under way or follow. Verifications that are under way end in their own
+/// time, and watchers have nothing more to do, but must be stopped all the same.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_engine_free(engine: *mut tollbar_engine) {
+    guarded((), || {
+        if boundary::usable(engine).is_ok() {
+            // SAFETY: a handle came from `Arc::into_raw`, and the caller gives it up.
+            drop(unsafe { Arc::from_raw(engine.cast_const().cast::<Engine>()) });
+        }
+    });
+}
+
+/// Decides a whole request: authentication; if anonymous, the charge of `question->cost` events; with `question->rum`, whether RUM routes
+/// are open; authorization. Blocks never: an API key that has to be verified first is TOLLBAR_REASON_PENDING.
+///
+/// `question` NULL: as TOLLBAR_QUESTION_INIT. `now_ns`: nanoseconds of a monotonic clock of yours, always the same one; NULL: the
+/// library's own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_check(
+    engine: *const tollbar_engine,
+    request: *const tollbar_request,
+    question: *const tollbar_question,
+    now_ns: *const u64,
+    decision: *mut tollbar_decision,
+) -> tollbar_status {
+    // SAFETY: the header asks for what is passed on here.
+    unsafe {
+        decide(decision, || {
+            let core = core(engine)?;
+            let request = Borrowed::new(request)?;
+            let question = self::question(question)?;
+            let now = boundary::optional(now_ns)?.copied();
+            let decision = core.check_incoming(&request, &question, now);
+            request.well_formed()?;
+            Ok(decision)
+        })
+    }
+}
+
+/// As tollbar_check() for many requests at one instant: `decisions[i]` answers `requests[i]` and `questions[i]`, as if all had been
+/// asked in order. `questions` NULL: each as TOLLBAR_QUESTION_INIT.
+///
+/// The size of each struct is that of the first in its array; the others' need not be set. A request that is malformed is refused and told
+/// by its decision's `status`, the first of which is returned; the others are decided all the same.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_check_batch(
+    engine: *const tollbar_engine,
+    requests: *const tollbar_request,
+    questions: *const tollbar_question,
+    len: usize,
+    now_ns: *const u64,
+    decisions: *mut tollbar_decision,
+) -> tollbar_status {
+    // SAFETY: the header asks for what is passed on here.
+    unsafe {
+        decide_batch(decisions, len, |places| {
+            let core = core(engine)?;
+            let requests = Inputs::new(requests, len)?;
+            let questions = if questions.is_null() {
+                None
+            } else {
+                Some(Inputs::new(questions, len)?)
+            };
+            let question = |i| questions.as_ref().and_then(|all| all.get(i));
+            let now = boundary::optional(now_ns)?.copied();
+            let check = |i| {
+                let request = requests.get(i);
+                let request = request.ok_or(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT)?;
+                Borrowed::of(request)?.check_headers()?;
+                question(i).map_or(Ok(()), |question| question.get().map(drop))
+            };
+            Ok(places.in_runs(check, |places, from, len| {
+                core.check_each(
+                    len,
+                    |i| {
+                        // The check let it pass.
+                        let request = Borrowed::checked(requests.at(from + i));
+                        (request, checked_question(question(from + i)))
+                    },
+                    now,
+                    |i, decision| places.decided(from + i, &decision),
+                );
+            }))
+        })
+    }
+}
+
+/// Identifies a client, for a server that decides the rest in steps. Charges nothing. A client that was refused is written as well: it
+/// answers every later question with that refusal, so there is nothing to look at here.
+///
+/// If the status is not TOLLBAR_STATUS_OK, `*client` is zeroed: every call refuses it with TOLLBAR_STATUS_INVALID_CLIENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_authenticate(
+    engine: *const tollbar_engine,
+    request: *const tollbar_request,
+    now_ns: *const u64,
+    client: *mut tollbar_client,
+) -> tollbar_status {
+    // SAFETY: the header asks for what is passed on here.
+    unsafe {
+        identified(client, || {
+            let core = core(engine)?;
+            let request = Borrowed::new(request)?;
+            let now = boundary::optional(now_ns)?.copied();
+            let identity = core.authenticate_incoming(&request, now).identity();
+            request.well_formed()?;
+            Ok(tollbar_client::new(engine, identity))
+        })
+    }
+}
+
+/// Writes the client that `identify` finds, or a zeroed one.
+///
+/// # Safety
+/// `client` is as the header asks.
+#[inline]
+pub(crate) unsafe fn identified(
+    client: *mut tollbar_client,
+    identify: impl FnOnce() -> Checked<tollbar_client>,
+) -> tollbar_status {
+    boundary::status(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            boundary::write(client, tollbar_client { opaque: [0; 8] })?;
+            boundary::write(client, identify()?)
+        }
+    })
+}
+
+/// As tollbar_check(), but never TOLLBAR_REASON_PENDING: waits as tollbar_verify() does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_check_blocking(
+    engine: *const tollbar_engine,
+    request: *const tollbar_request,
+    question: *const tollbar_question,
+    now_ns: *const u64,
+    decision: *mut tollbar_decision,
+) -> tollbar_status {
+    // SAFETY: the header asks for what is passed on here.
+    unsafe {
+        decide(decision, || {
+            let core = core(engine)?;
+            let request = Borrowed::new(request)?;
+            let question = self::question(question)?;
+            let now = boundary::optional(now_ns)?.copied();
+            let decide = |request: &Request<'_>| core.check_blocking(request, &question, now);
+            Ok(request.with_request(decide)?)
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! Structs that begin with their size, so that a program and a library of different ages can talk.
+//!
+//! # Invariants
+//!
+//! - Nothing is read or written beyond the size that the caller gives.
+//! - A caller that is newer is understood as long as it asks for nothing that this library does not know: what lies beyond must
+//!   be zero in what comes in, and is zeroed in what goes out.
+//! - A struct only ever grows at its end; what a caller may leave out then are fields whose zero means their default.
+
+use crate::boundary::{Checked, fits, usable};
+use crate::status::tollbar_status;
+
+/// A struct that begins with its size.
+///
+/// # Safety
+/// It is `repr(C)`, its first field is the size as a `usize`, and every pattern of bits is valid in all its fields.
+pub(crate) unsafe trait Versioned: Copy {}
+
+/// The size that the caller gives; at least that of the struct as it is known here.
+///
+/// # Safety
+/// `pointer` is NULL, misaligned, or points to a struct of the size that it says.
+#[inline]
+unsafe fn size<T: Versioned>(pointer: *const T) -> Checked<usize> {
+    usable(pointer)?;
+    // SAFETY: every such struct has a `usize` first.
+    let size = unsafe { pointer.cast::<usize>().read() };
+    if size < size_of::<T>() || size > isize::MAX as usize {
+        return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
+    }
+    Ok(size)
+}
+
+/// A struct that comes in.
+///
+/// # Safety
+/// As [`size`]; nobody changes it during `'a`.
+#[inline]
+pub(crate) unsafe fn input<'a, T: Versioned>(pointer: *const T) -> Checked<&'a T> {
+    // SAFETY: the caller's promise.
+    let size = unsafe { size(pointer) }?;
+    if size != size_of::<T>() {
+        // SAFETY: the struct is as large as it says.
+        unsafe { only_zeros_beyond(pointer, size) }?;
+    }
+    // SAFETY: it is neither NULL nor misaligned, and large enough.
+    Ok(unsafe { &*pointer })
+}
+
+/// As [`input`], where NULL stands for the default.
+///
+/// # Safety
+/// As [`input`].
+#[inline]
+pub(crate) unsafe fn optional_input<'a, T: Versioned>(pointer: *const T) -> Checked<Option<&'a T>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { input(pointer) }.map(Some)
+}
+
+/// # Safety
+/// `pointer` points to `size` bytes, at least as many as a `T` has.
+#[cold]
+unsafe fn only_zeros_beyond<T>(pointer: *const T, size: usize) -> Checked<()> {
+    let known = size_of::<T>();
+    // SAFETY: the caller's promise.
+    let beyond =
+        unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
+    if beyond.iter().any(|byte| *byte != 0) {
+        return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
+    }
+    Ok(())
+}
+
+/// Structs side by side that come in, each as large as the first says.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<T> {
+    first: *const T,
+    stride: usize,
+    len: usize,
+}
+
+impl<T: Versioned> Inputs<T> {
+    /// # Safety
+    /// If it is neither NULL nor misaligned, `first` points to `len` structs of the size that the first says, which nobody changes
+    /// while this is used.
+    #[inline]
+    pub(crate) unsafe fn new(first: *const T, len: usize) -> Checked<Self> {
+        let stride = if len == 0 {
+            size_of::<T>()
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self::stride(first, len) }?
+        };
+        if stride != size_of::<T>() {
+            for i in 0..len {
+                // SAFETY: the structs are as large as the first says.
+                unsafe { only_zeros_beyond(first.byte_add(i * stride), stride) }?;
+            }
+        }
+        Ok(Self { first, stride, len })
+    }
+
+    /// The i-th of them.
+    #[inline]
+    pub(crate) fn get(&self, i: usize) -> Option<&T> {
+        // SAFETY: there are more than `i`.
+        (i < self.len).then(|| unsafe { self.at(i) })
+    }
+
+    /// The i-th of them.
+    ///
+    /// # Safety
+    /// There are more than `i`.
+    #[inline]
+    pub(crate) unsafe fn at(&self, i: usize) -> &T {
+        // SAFETY: within what the caller of `new` promised, and aligned as its size is a multiple of its alignment.
+        unsafe { &*self.first.byte_add(i * self.stride) }
+    }
+}
+
+/// # Safety
+/// As [`size`]; `len` is not 0.
+unsafe fn stride<T: Versioned>(first: *const T, len: usize) -> Checked<usize> {
+    // SAFETY: the caller's promise.
+    let stride = unsafe { size(first) }?;
+    if !stride.is_multiple_of(align_of::<T>()) {
+        return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
+    }
+    fits::<u8>(stride.saturating_mul(len))?;
+    Ok(stride)
+}
+
+/// Room for structs that go out: one, or several side by side, each as large as the first says.
+#[derive(Clone, Copy)]
+pub(crate) struct Outputs<T> {
+    first: *mut T,
+    stride: usize,
+    len: usize,
+}
+
+impl<T: Versioned> Outputs<T> {
+    /// # Safety
+    /// If it is neither NULL nor misaligned, `first` points to room for `len` structs of the size that the first says, which
+    /// nobody else uses while this is used.
+    #[inline]
+    pub(crate) unsafe fn new(first: *mut T, len: usize) -> Checked<Self> {
+        let stride = if len == 0 {
+            size_of::<T>()
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self::stride(first, len) }?
+        };
+        Ok(Self { first, stride, len })
+    }
+
+    /// The size of each.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.stride
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes the i-th; beyond what is known here, zeros. Does nothing if there is no such room.
+    #[inline]
+    pub(crate) fn set(&self, i: usize, value: T) {
+        if i >= self.len {
+            return;
+        }
+        // SAFETY: within what the caller of `new` promised, and aligned.
+        unsafe {
+            let place = self.first.byte_add(i * self.stride);
+            place.write(value);
+            if self.stride != size_of::<T>() {
+                place
+                    .cast::<u8>()
+                    .add(size_of::<T>())
+                    .write_bytes(0, self.stride - size_of::<T>());
+            }
+        }
+    }
+}
