@@ -47,6 +47,8 @@ mod decision;
 
 mod client;
 
+mod admit;
+
 mod verification;
 
 mod verifier;
@@ -63,6 +65,7 @@ mod error;
 
 mod config;
 
+pub use admit::*;
 pub use client::*;
 pub use config::*;
 pub use decision::*;

@@ -1,0 +1,133 @@
+//! The shortest way to a verdict: an address in, whether its events fit out, all in registers.
+//!
+//! Invariant: says what an authentication without a credential and an admission would have said.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use tollbar::{Decision, Request};
+
+use crate::boundary::{self, Checked, guarded};
+use crate::decision::tollbar_method::TOLLBAR_METHOD_UNIDENTIFIED;
+use crate::decision::tollbar_reason::TOLLBAR_REASON_UNDECIDED;
+use crate::decision::{TOLLBAR_NEVER, method_number, reason_number};
+use crate::engine::{core, tollbar_engine};
+use crate::raw::{raw_method, raw_reason};
+use crate::status::tollbar_status;
+
+/// What tollbar_admit_ip() says.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tollbar_admission {
+    /// Nanoseconds until the refused batch would fit, exact. 0: it fits now, or was not counted. TOLLBAR_NEVER: it never will.
+    pub retry_after_ns: u64,
+    /// Why. TOLLBAR_REASON_UNDECIDED: no decision was made, since `engine` is NULL or misaligned, or `now_ns` is misaligned.
+    pub reason: raw_reason,
+    /// How the client was identified: TOLLBAR_METHOD_ANONYMOUS, or TOLLBAR_METHOD_NONE.
+    pub method: raw_method,
+}
+
+impl tollbar_admission {
+    const UNDECIDED: Self = Self {
+        retry_after_ns: 0,
+        reason: TOLLBAR_REASON_UNDECIDED as u8,
+        method: TOLLBAR_METHOD_UNIDENTIFIED as u8,
+    };
+
+    #[inline]
+    fn new(decision: &Decision) -> Self {
+        Self {
+            retry_after_ns: decision
+                .rate
+                .map_or(0, |rate| rate.retry_after_ns.unwrap_or(TOLLBAR_NEVER)),
+            reason: reason_number(decision.reason),
+            method: method_number(decision.method),
+        }
+    }
+}
+
+/// What tollbar_admit_ips() is asked: as the arguments of tollbar_admit_ip().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tollbar_ip_charge {
+    /// The first eight bytes of the address as IPv6.
+    pub high: u64,
+    /// The others.
+    pub low: u64,
+    /// How many events.
+    pub n: u64,
+}
+
+impl tollbar_ip_charge {
+    #[inline]
+    fn request(&self) -> Request<'static> {
+        let peer = Ipv6Addr::from_bits((u128::from(self.high) << 64) | u128::from(self.low));
+        Request::from_peer(IpAddr::V6(peer))
+    }
+}
+
+/// Charges `n` events to an address that sends no credential: in one call what tollbar_authenticate() and
+/// tollbar_client_admit() come to for a request with neither headers nor authorization, whose agent and service are not looked at.
+/// For floods, where a refusal should cost next to nothing.
+///
+/// The address is given as IPv6, in two halves: `high` holds its first eight bytes, the first of all being the most significant; of IPv4
+/// it is `::ffff:a.b.c.d`. `now_ns` as everywhere.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_admit_ip(
+    engine: *const tollbar_engine,
+    high: u64,
+    low: u64,
+    n: u64,
+    now_ns: *const u64,
+) -> tollbar_admission {
+    guarded(tollbar_admission::UNDECIDED, || {
+        // SAFETY: the header asks for an engine, and for a time or NULL.
+        let asked: Checked<_> =
+            unsafe { core(engine).and_then(|core| Ok((core, boundary::optional(now_ns)?))) };
+        let Ok((core, now)) = asked else {
+            return tollbar_admission::UNDECIDED;
+        };
+        let request = tollbar_ip_charge { high, low, n }.request();
+        let decision = core.admit_incoming(&request, n, now.copied());
+        tollbar_admission::new(&decision)
+    })
+}
+
+/// As tollbar_admit_ip() for many addresses at one instant: `admissions[i]` answers `charges[i]`, as if all had been asked in order.
+///
+/// If the status is not TOLLBAR_STATUS_OK, nothing was charged; where there is room, every admission is TOLLBAR_REASON_UNDECIDED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollbar_admit_ips(
+    engine: *const tollbar_engine,
+    charges: *const tollbar_ip_charge,
+    len: usize,
+    now_ns: *const u64,
+    admissions: *mut tollbar_admission,
+) -> tollbar_status {
+    boundary::status(|| {
+        if len == 0 {
+            return Ok(());
+        }
+        boundary::usable(admissions)?;
+        boundary::fits::<tollbar_admission>(len)?;
+        let put = |i: usize, admission| {
+            // SAFETY: the header asks for room for `len`, and `i` is below it.
+            unsafe { admissions.add(i).write(admission) };
+        };
+        (0..len).for_each(|i| put(i, tollbar_admission::UNDECIDED));
+        // SAFETY: the header asks for an engine, for `len` charges, and for a time or NULL.
+        let (core, charges, now) = unsafe {
+            (
+                core(engine)?,
+                boundary::slice(charges, len)?,
+                boundary::optional(now_ns)?,
+            )
+        };
+        core.admit_each_incoming(
+            len,
+            |i| (charges[i].request(), charges[i].n),
+            now.copied(),
+            |i, decision| put(i, tollbar_admission::new(&decision)),
+        );
+        Ok(())
+    })
+}
