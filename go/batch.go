@@ -59,7 +59,7 @@ func (e *Engine) checkBatch(queries []Query, decisions []Decision, at at) error 
 	for len(queries) != 0 {
 		n := min(len(queries), atOnce)
 		g.gather(queries[:n])
-		C.tbg_check_batch(e.c.Load(), &g.items[0], C.size_t(n), (*C.char)(unsafe.Pointer(unsafe.SliceData(g.text))), at.flags, at.now, decisions[0].c())
+		C.tbg_check_batch(e.handle(), &g.items[0], C.size_t(n), (*C.char)(unsafe.Pointer(unsafe.SliceData(g.text))), at.flags, at.now, decisions[0].c())
 		queries, decisions = queries[n:], decisions[n:]
 	}
 	clear(g.text)
@@ -174,7 +174,7 @@ func (e *Engine) admitAddr(addr netip.Addr, n uint64, at at) Verdict {
 		return Verdict{}
 	}
 	high, low := words(addr)
-	c := C.tbg_admit_ip(e.c.Load(), high, low, at.flags, C.uint64_t(n), at.now)
+	c := C.tbg_admit_ip(e.handle(), high, low, at.flags, C.uint64_t(n), at.now)
 	runtime.KeepAlive(e)
 	return Verdict{uint64(c.retry_after_ns), Reason(c.reason), Method(c.method)}
 }
@@ -197,7 +197,7 @@ func (e *Engine) admitAddrs(charges []Charge, verdicts []Verdict, at at) error {
 		return nil
 	}
 	// Both are laid out as in C, which TestLayout holds them to, and hold no pointers.
-	status := C.tbg_admit_ips(e.c.Load(), (*C.tollbar_ip_charge)(unsafe.Pointer(&charges[0])), C.size_t(len(charges)),
+	status := C.tbg_admit_ips(e.handle(), (*C.tollbar_ip_charge)(unsafe.Pointer(&charges[0])), C.size_t(len(charges)),
 		at.flags, at.now, (*C.tollbar_admission)(unsafe.Pointer(&verdicts[0])))
 	runtime.KeepAlive(e)
 	if status != C.TOLLBAR_STATUS_OK {

@@ -135,7 +135,7 @@ func (c *Client) handle() *C.tollbar_engine {
 	if c.engine == nil {
 		return nil
 	}
-	return c.engine.c.Load()
+	return c.engine.handle()
 }
 
 func (c *Client) c() *C.tollbar_client { return (*C.tollbar_client)(unsafe.Pointer(&c.opaque)) }

@@ -19,8 +19,8 @@ var ErrClosed = errors.New("tollbar: the engine is closed")
 //
 // Close may run beside any other call: it only marks the engine, and its memory is given back once nothing can reach it any more.
 type Engine struct {
-	// Nil once closed: C refuses it then.
-	c atomic.Pointer[C.tollbar_engine]
+	// The handle; nil once closed: C refuses it then.
+	c unsafe.Pointer
 
 	mu       sync.Mutex
 	watcher  *C.tollbar_watcher
@@ -61,17 +61,18 @@ func made(argument string, make func(C.tollbar_str, **C.tollbar_engine, *C.tollb
 	if err != nil {
 		return nil, err
 	}
-	engine := &Engine{}
-	engine.c.Store(handle)
+	engine := &Engine{c: unsafe.Pointer(handle)}
 	// Not in Close: another goroutine may be in the midst of a call then. A call holds its engine by runtime.KeepAlive.
 	runtime.AddCleanup(engine, func(handle *C.tollbar_engine) { C.tollbar_engine_free(handle) }, handle)
 	return engine, nil
 }
 
+func (e *Engine) handle() *C.tollbar_engine { return (*C.tollbar_engine)(atomic.LoadPointer(&e.c)) }
+
 // Close stops the watcher and refuses every call from now on. Calls under way end as if there had been none.
 func (e *Engine) Close() error {
 	e.StopWatching()
-	e.c.Store(nil)
+	atomic.StorePointer(&e.c, nil)
 	return nil
 }
 
@@ -111,7 +112,7 @@ func fromFile(engine *C.tollbar_engine, path C.tollbar_str, report *C.tollbar_er
 
 func (e *Engine) reload(argument C.tollbar_str, reload func(*C.tollbar_engine, C.tollbar_str, *C.tollbar_error) C.tollbar_status) error {
 	defer runtime.KeepAlive(e)
-	handle := e.c.Load()
+	handle := e.handle()
 	if handle == nil {
 		return ErrClosed
 	}
@@ -132,7 +133,7 @@ func (e *Engine) Watch(options WatchOptions) error {
 	defer runtime.KeepAlive(e)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	handle := e.c.Load()
+	handle := e.handle()
 	if handle == nil {
 		return ErrClosed
 	}
@@ -174,5 +175,5 @@ func (e *Engine) StopWatching() {
 // VerificationTimeout is how long a verification of an API key may take: apm-server.auth.api_key.elasticsearch.timeout.
 func (e *Engine) VerificationTimeout() time.Duration {
 	defer runtime.KeepAlive(e)
-	return duration(uint64(C.tollbar_engine_verification_timeout(e.c.Load())))
+	return duration(uint64(C.tollbar_engine_verification_timeout(e.handle())))
 }

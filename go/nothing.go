@@ -11,7 +11,7 @@ func (e *Engine) nothing(request *Request, question *Question, at at) (decision 
 	auth, authLen := optional(o.authorization)
 	agent, agentLen := optional(question.Agent)
 	service, serviceLen := optional(question.Service)
-	C.tbg_nothing(e.c.Load(), o.high, o.low, o.flags|question.flags(), auth, authLen, agent, agentLen, service, serviceLen,
+	C.tbg_nothing(e.handle(), o.high, o.low, o.flags|question.flags(), auth, authLen, agent, agentLen, service, serviceLen,
 		question.cost(), at.now, decision.c())
 	runtime.KeepAlive(e)
 	return decision

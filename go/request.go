@@ -148,11 +148,11 @@ func (e *Engine) check(request *Request, question *Question, at at) (decision De
 	agent, agentLen := optional(question.Agent)
 	service, serviceLen := optional(question.Service)
 	if o.forwards() {
-		C.tbg_check_forwarded(e.c.Load(), o.high, o.low, flags, auth, authLen, o.forwarded.data, o.forwarded.len,
+		C.tbg_check_forwarded(e.handle(), o.high, o.low, flags, auth, authLen, o.forwarded.data, o.forwarded.len,
 			o.realIP.data, o.realIP.len, o.forwardedFor.data, o.forwardedFor.len,
 			agent, agentLen, service, serviceLen, question.cost(), at.now, decision.c())
 	} else {
-		C.tbg_check(e.c.Load(), o.high, o.low, flags, auth, authLen, agent, agentLen, service, serviceLen,
+		C.tbg_check(e.handle(), o.high, o.low, flags, auth, authLen, agent, agentLen, service, serviceLen,
 			question.cost(), at.now, decision.c())
 	}
 	runtime.KeepAlive(e)
@@ -174,7 +174,7 @@ func (e *Engine) authenticate(request *Request, at at) Client {
 	client := Client{engine: e}
 	o := request.origin()
 	auth, authLen := optional(o.authorization)
-	C.tbg_authenticate(e.c.Load(), o.high, o.low, o.flags|at.flags, auth, authLen, o.forwarded.data, o.forwarded.len,
+	C.tbg_authenticate(e.handle(), o.high, o.low, o.flags|at.flags, auth, authLen, o.forwarded.data, o.forwarded.len,
 		o.realIP.data, o.realIP.len, o.forwardedFor.data, o.forwardedFor.len, at.now, (*C.tollbar_client)(unsafe.Pointer(&client.opaque)))
 	runtime.KeepAlive(e)
 	return client

@@ -186,6 +186,11 @@ static inline tollbar_status tbg_admit_ips(const tollbar_engine *engine, const t
     return tollbar_admit_ips(engine, charges, len, flags & TBG_NOW ? &now : NULL, admissions);
 }
 
+static inline tollbar_status tbg_ip_parse(const char *text, size_t len, tollbar_ip *ip)
+{
+    return tollbar_ip_parse(tbg_str(text, len), ip);
+}
+
 static inline size_t tbg_message(const tollbar_decision *decision, const char *agent, size_t agent_len,
                                  const char *service, size_t service_len, char *buffer, size_t capacity)
 {

@@ -44,7 +44,7 @@ type Stats struct {
 // Stats are the statistics of this moment. It reads the whole counter table: milliseconds for a million counters.
 func (e *Engine) Stats() Stats {
 	c := C.tollbar_stats{size: C.sizeof_tollbar_stats}
-	C.tollbar_engine_stats(e.c.Load(), nil, &c)
+	C.tollbar_engine_stats(e.handle(), nil, &c)
 	stats := Stats{
 		Generation:               uint64(c.generation),
 		ReloadErrors:             uint64(c.reload_errors),
@@ -161,7 +161,7 @@ func (e *Engine) RecentRefusals() []RecentRefusal {
 	raw := make([]C.tollbar_refusal, C.TOLLBAR_REFUSALS)
 	raw[0].size = C.sizeof_tollbar_refusal
 	var n C.size_t
-	if C.tollbar_engine_refusals(e.c.Load(), &raw[0], C.size_t(len(raw)), &n, nil) != C.TOLLBAR_STATUS_OK {
+	if C.tollbar_engine_refusals(e.handle(), &raw[0], C.size_t(len(raw)), &n, nil) != C.TOLLBAR_STATUS_OK {
 		return nil
 	}
 	refusals := make([]RecentRefusal, n)
@@ -190,7 +190,7 @@ func (e *Engine) told(tell func(*C.tollbar_engine, *C.char, C.size_t) C.size_t) 
 	defer runtime.KeepAlive(e)
 	for room := 8192; ; {
 		buffer := make([]byte, room)
-		n := int(tell(e.c.Load(), (*C.char)(unsafe.Pointer(&buffer[0])), C.size_t(room)))
+		n := int(tell(e.handle(), (*C.char)(unsafe.Pointer(&buffer[0])), C.size_t(room)))
 		if n < room {
 			return string(buffer[:n])
 		}

@@ -39,6 +39,8 @@ package tollbar
 // #cgo nocallback tbg_client_reserve
 // #cgo noescape tbg_message
 // #cgo nocallback tbg_message
+// #cgo noescape tbg_ip_parse
+// #cgo nocallback tbg_ip_parse
 // #cgo noescape tbg_nothing
 // #cgo nocallback tbg_nothing
 // #cgo noescape tollbar_decision_remaining
@@ -64,6 +66,21 @@ func HasFeature(name string) bool {
 	data, n := text(name)
 	defer C.free(unsafe.Pointer(data))
 	return bool(C.tollbar_has_feature(C.tollbar_str{data: data, len: n}))
+}
+
+// ParsePeer is the address of a peer as servers write it: 203.0.113.9, 203.0.113.9:8200, [2001:db8::1]:8200, fe80::1%eth0. Port and zone
+// are dropped. The zero Addr: the text is none. It does not allocate.
+func ParsePeer(peer string) netip.Addr {
+	data, n := borrowed(peer)
+	var ip C.tollbar_ip
+	if C.tbg_ip_parse(data, n, &ip) != C.TOLLBAR_STATUS_OK {
+		return netip.Addr{}
+	}
+	bytes := *(*[16]byte)(unsafe.Pointer(&ip.bytes))
+	if ip.family == 4 {
+		return netip.AddrFrom4([4]byte(bytes[:4]))
+	}
+	return netip.AddrFrom16(bytes)
 }
 
 // empty is what a text points to that is empty but there: C tells the two apart by the pointer.

@@ -25,7 +25,7 @@ func (e *Engine) Verify(ctx context.Context, request Request) (Client, error) {
 	handle := cgo.NewHandle(answer)
 	o := request.origin()
 	auth, authLen := optional(o.authorization)
-	status := C.tbg_verify(e.c.Load(), o.high, o.low, o.flags, auth, authLen, o.forwarded.data, o.forwarded.len,
+	status := C.tbg_verify(e.handle(), o.high, o.low, o.flags, auth, authLen, o.forwarded.data, o.forwarded.len,
 		o.realIP.data, o.realIP.len, o.forwardedFor.data, o.forwardedFor.len, 0, C.uintptr_t(handle))
 	if status != C.TOLLBAR_STATUS_OK {
 		handle.Delete()
@@ -65,7 +65,7 @@ type Verifier func(id string, key []byte) (Privileges, error)
 // within [Engine.VerificationTimeout]. A panic counts as an error.
 func (e *Engine) SetVerifier(verifier Verifier) error {
 	defer runtime.KeepAlive(e)
-	handle := e.c.Load()
+	handle := e.handle()
 	if handle == nil {
 		return ErrClosed
 	}
