@@ -107,19 +107,23 @@ const MaxWait = time.Second
 // it would not fit by then, it is refused at once, without a charge, with a [*RateLimitError]. If the context ends while it waits, the
 // charge stands, since room was held for it, and the error is the context's.
 func (c *Client) AdmitContext(ctx context.Context, n uint64) error {
-	wait := MaxWait
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline))
-	}
+	return c.AdmitWithin(ctx, n, MaxWait)
+}
+
+// AdmitWithin is AdmitContext that waits no longer than maxWait.
+func (c *Client) AdmitWithin(ctx context.Context, n uint64, maxWait time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	decision := c.Reserve(n, wait)
+	if deadline, ok := ctx.Deadline(); ok {
+		maxWait = min(maxWait, time.Until(deadline))
+	}
+	decision := c.Reserve(n, maxWait)
+	if decision.Allowed && decision.waitNs == 0 {
+		return nil
+	}
 	if !decision.Allowed {
 		return decision.Err()
-	}
-	if decision.waitNs == 0 {
-		return nil
 	}
 	timer := time.NewTimer(decision.Wait())
 	defer timer.Stop()
