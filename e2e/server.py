@@ -36,7 +36,9 @@ class Ingestor:
 
 PYTHON = Ingestor("python", (sys.executable, "-m", "tollbar.intake"))
 """The reference ingestor."""
-INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON]}
+GO = Ingestor("go", (str(Path(__file__).parent.parent / "target" / "go" / "go-server"),))
+"""examples/go-server; `make target/go/go-server` builds it."""
+INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, GO]}
 
 
 class Server:
