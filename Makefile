@@ -26,7 +26,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint test-rust test-loom test-instructions test-python test-e2e ## Passes every test of every language.
+test: lint test-rust test-loom test-instructions test-go test-python test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: .venv/.wheel ## Formatters and linters, all of them strict.
@@ -65,13 +65,26 @@ fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
 	cd python && ../$(BIN)/python -m pytest
 
+.PHONY: test-go
+test-go: setup ## The Go module and its server: gofmt, vet, the race detector, cgo's checks, the static build.
+	scripts/test_go.sh
+
+.PHONY: fuzz-go
+fuzz-go: setup ## Fuzzes the Go package against Go's own parsers, each target for T seconds.
+	scripts/fuzz_go.sh $(T)
+
+GO_SERVER_SOURCES := $(shell find core/src ffi/src -name '*.rs') $(shell find go examples/go-server -name '*.go' -o -name 'go.*' -o -name 'shim.*') include/tollbar.h
+target/go/go-server: $(GO_SERVER_SOURCES) | setup
+	. scripts/go_env.sh && cd examples/go-server && go build -tags tollbar_static -o ../../$@ .
+
 .PHONY: test-e2e
-test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser ## Real agents against the ingestor.
+test-e2e: .venv/.wheel target/go/go-server e2e/rum/node_modules/.installed browser ## Real agents against the ingestor.
 	$(BIN)/python -m pytest -p no:asyncio e2e
 
 .PHONY: bench
 bench: setup ## Benches against peers; writes target/bench/report.json.
 	cargo bench --package tollbar-benches --locked -- --noplot
+	scripts/go_bench.sh
 	$(PYTHON) scripts/bench_report.py
 
 .PHONY: header

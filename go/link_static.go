@@ -7,5 +7,5 @@ package tollbar
 
 // #cgo CFLAGS: -I${SRCDIR}/../include
 // #cgo LDFLAGS: -L${SRCDIR}/../target/release -l:libtollbar_ffi.a -lm
-// #cgo linux LDFLAGS: -lgcc_s -lutil -lrt -lpthread -ldl
+// #cgo linux,!tollbar_musl LDFLAGS: -lgcc_s -lutil -lrt -lpthread -ldl
 import "C"

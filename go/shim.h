@@ -242,9 +242,10 @@ static inline void tbg_check_batch(const tollbar_engine *engine, const tbg_item 
     tollbar_check_batch(engine, requests, questions, len, flags & TBG_NOW ? &now : NULL, decisions);
 }
 
-/* For the bench: what a call costs that does nothing. */
+/* For the bench, and not inlined: what a call costs that does nothing, and what the engine takes for `n` decisions without Go. */
 void tbg_nothing(const tollbar_engine *engine, uint64_t high, uint64_t low, uint32_t flags, const char *auth,
                  size_t auth_len, const char *agent, size_t agent_len, const char *service, size_t service_len,
                  uint64_t cost, uint64_t now, tollbar_decision *decision);
+uint64_t tbg_check_loop(const tollbar_engine *engine, const tollbar_ip_charge *of, size_t len, uint64_t n);
 
 #endif

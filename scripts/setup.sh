@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the build needs is there: Rust, Python with venv, a C compiler, Node.js, curl and valgrind. Installs what is Debian's
+# Makes sure that what the build needs is there: Rust, Go, Python with venv, a C compiler, Node.js, curl and valgrind. Installs what is Debian's
 # (as root); what is not, or can't be installed, is named with what to do.
 set -euo pipefail
 
@@ -12,6 +12,7 @@ need python3 python3
 need npm npm
 need curl curl
 need valgrind valgrind
+need pkg-config pkg-config
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
@@ -32,5 +33,10 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
 }
 if ! command -v cargo >/dev/null 2>&1; then
     echo "setup: Rust 1.90 or later is needed: install it with rustup" >&2
+    exit 1
+fi
+go_version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null || true)
+if ! [[ $go_version =~ ^go1\.([0-9]+) ]] || ((BASH_REMATCH[1] < 26)); then
+    echo "setup: Go 1.26 or later is needed (Debian's is older): unpack one of Go's own archives to /usr/local; found ${go_version:-none}" >&2
     exit 1
 fi

@@ -148,31 +148,6 @@ impl Engine {
         self.decide_each(count, now, confirm, decide, answer);
     }
 
-    /// As [`Engine::admit_incoming`] for many requests: `ask` gives the i-th and its number of events, `answer` takes the decision.
-    #[doc(hidden)]
-    #[inline]
-    pub fn admit_each_incoming<I: Incoming>(
-        &self,
-        count: usize,
-        ask: impl Fn(usize) -> (I, u64),
-        now: Option<u64>,
-        answer: impl FnMut(usize, Decision),
-    ) {
-        let identify = |snapshot: &Snapshot, i, at| {
-            let (request, n) = ask(i);
-            (snapshot.identify(&request, || at), n)
-        };
-        let decide = |decide: Decide<'_>, i, verdict| {
-            let (request, n) = ask(i);
-            Decided {
-                decision: decide.admission(n, |_, _| verdict),
-                resource: Resource::default(),
-                request: Some(request),
-            }
-        };
-        self.decide_each(count, now, identify, decide, answer);
-    }
-
     /// Decides each of `count`: `identify` says who it is and how many events to charge if anonymous, `decide` the rest.
     #[inline]
     fn decide_each<'a, I: Incoming>(

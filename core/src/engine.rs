@@ -17,7 +17,7 @@ use crate::config::ConfigError;
 use crate::credential;
 use crate::credential::api_key::{ApiKeys, Pool};
 use crate::decide::Decide;
-use crate::decision::{Action, Decision};
+use crate::decision::Decision;
 use crate::ratelimit::{Clock, RateLimiter};
 use crate::reason::Reason;
 use crate::refusals::{Refusal, Refusals};
@@ -115,25 +115,6 @@ impl Engine {
             snapshot.limiter.charge(client, cost, now)
         });
         self.conclude(decision, question.resource, Some(request), clock_read)
-    }
-
-    /// Authentication and the charge of `n` events in one step, for bindings: what [`Engine::authenticate`] and
-    /// [`Client::admit`] come to under one snapshot.
-    #[doc(hidden)]
-    #[inline]
-    pub fn admit_incoming(&self, request: &impl Incoming, n: u64, now: Option<u64>) -> Decision {
-        let snapshot = self.snapshot.load();
-        let decide = Decide {
-            snapshot: &snapshot,
-            identity: snapshot.identify(request, || self.now(now)),
-            action: Action::Ingest,
-        };
-        let mut clock_read = None;
-        let decision = decide.admission(n, |client, n| {
-            let now = self.timed(now, &mut clock_read);
-            snapshot.limiter.charge(client, n, now)
-        });
-        self.conclude(decision, Resource::default(), Some(request), clock_read)
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use tollbar::{Decision, Request};
+use tollbar::Admission;
 
 use crate::boundary::{self, Checked, guarded};
 use crate::decision::tollbar_method::TOLLBAR_METHOD_UNIDENTIFIED;
@@ -34,13 +34,11 @@ impl tollbar_admission {
     };
 
     #[inline]
-    fn new(decision: &Decision) -> Self {
+    fn new(admission: Admission) -> Self {
         Self {
-            retry_after_ns: decision
-                .rate
-                .map_or(0, |rate| rate.retry_after_ns.unwrap_or(TOLLBAR_NEVER)),
-            reason: reason_number(decision.reason),
-            method: method_number(decision.method),
+            retry_after_ns: admission.retry_after_ns.unwrap_or(TOLLBAR_NEVER),
+            reason: reason_number(admission.reason),
+            method: method_number(admission.method),
         }
     }
 }
@@ -59,9 +57,10 @@ pub struct tollbar_ip_charge {
 
 impl tollbar_ip_charge {
     #[inline]
-    fn request(&self) -> Request<'static> {
-        let peer = Ipv6Addr::from_bits((u128::from(self.high) << 64) | u128::from(self.low));
-        Request::from_peer(IpAddr::V6(peer))
+    fn peer(&self) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::from_bits(
+            (u128::from(self.high) << 64) | u128::from(self.low),
+        ))
     }
 }
 
@@ -86,9 +85,8 @@ pub unsafe extern "C" fn tollbar_admit_ip(
         let Ok((core, now)) = asked else {
             return tollbar_admission::UNDECIDED;
         };
-        let request = tollbar_ip_charge { high, low, n }.request();
-        let decision = core.admit_incoming(&request, n, now.copied());
-        tollbar_admission::new(&decision)
+        let peer = tollbar_ip_charge { high, low, n }.peer();
+        tollbar_admission::new(core.admit_peer(peer, n, now.copied()))
     })
 }
 
@@ -103,17 +101,14 @@ pub unsafe extern "C" fn tollbar_admit_ips(
     now_ns: *const u64,
     admissions: *mut tollbar_admission,
 ) -> tollbar_status {
-    boundary::status(|| {
+    // SAFETY: the header asks for room for `len`, and `i` is below it.
+    let put = |i: usize, admission| unsafe { admissions.add(i).write(admission) };
+    let status = boundary::status(|| {
         if len == 0 {
             return Ok(());
         }
         boundary::usable(admissions)?;
         boundary::fits::<tollbar_admission>(len)?;
-        let put = |i: usize, admission| {
-            // SAFETY: the header asks for room for `len`, and `i` is below it.
-            unsafe { admissions.add(i).write(admission) };
-        };
-        (0..len).for_each(|i| put(i, tollbar_admission::UNDECIDED));
         // SAFETY: the header asks for an engine, for `len` charges, and for a time or NULL.
         let (core, charges, now) = unsafe {
             (
@@ -122,12 +117,18 @@ pub unsafe extern "C" fn tollbar_admit_ips(
                 boundary::optional(now_ns)?,
             )
         };
-        core.admit_each_incoming(
+        core.admit_peers(
             len,
-            |i| (charges[i].request(), charges[i].n),
+            |i| (charges[i].peer(), charges[i].n),
             now.copied(),
-            |i, decision| put(i, tollbar_admission::new(&decision)),
+            |i, admission| put(i, tollbar_admission::new(admission)),
         );
         Ok(())
-    })
+    });
+    let room =
+        boundary::usable(admissions).is_ok() && boundary::fits::<tollbar_admission>(len).is_ok();
+    if status != tollbar_status::TOLLBAR_STATUS_OK && room {
+        (0..len).for_each(|i| put(i, tollbar_admission::UNDECIDED));
+    }
+    status
 }
