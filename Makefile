@@ -10,8 +10,10 @@ PYTHON ?= python3
 export PREFIX DESTDIR
 T ?= 60
 BIN := .venv/bin
-WHEEL_SOURCES := $(shell find core/src python/src python/python -type f -not -name '*.pyc') \
-	Cargo.toml Cargo.lock core/Cargo.toml python/Cargo.toml python/pyproject.toml
+# But for what is generated, or goes into what is.
+C_SOURCES := $(shell git ls-files '*.c' '*.cpp' '*.hpp' 'ffi/tests/c/*.h' 'examples/c-server/src/*.h')
+WHEEL_SOURCES := $(shell find core/src cli/src python/src python/python -type f -not -name '*.pyc') \
+	Cargo.toml Cargo.lock core/Cargo.toml cli/Cargo.toml python/Cargo.toml python/pyproject.toml
 
 .PHONY: help
 help: ## Lists the commands.
@@ -26,20 +28,35 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
+<<<<<<< HEAD
 test: lint test-rust test-loom test-instructions test-go test-python test-e2e ## Passes every test of every language.
+=======
+test: lint site test-rust test-c test-loom test-instructions test-python test-dist test-e2e ## Passes every test of every language.
+>>>>>>> main
 
 .PHONY: lint
-lint: .venv/.wheel ## Formatters and linters, all of them strict.
+lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cd fuzz && cargo fmt --check && cargo clippy --locked -- -D warnings
+	clang-format --dry-run --Werror $(C_SOURCES)
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
+	$(PYTHON) scripts/constant_time_report.py --check
 	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
 
 .PHONY: test-rust
 test-rust: setup ## Unit, property and conformance tests and the examples of the documentation.
 	cargo test --workspace --locked
+
+.PHONY: abi
+abi: setup ## Writes ffi/abi anew, after a change of the ABI that is meant.
+	ffi/tests/run.sh --update
+
+.PHONY: test-c
+test-c: setup ## The C ABI, installed: C and C++ tests, valgrind, sanitizers, consumers, the ABI.
+	ffi/tests/run.sh
 
 .PHONY: test-loom
 test-loom: setup ## The models of the counter table, with bounded preemptions.
@@ -65,6 +82,7 @@ fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
 	cd python && ../$(BIN)/python -m pytest
 
+<<<<<<< HEAD
 .PHONY: test-go
 test-go: setup ## The Go module and its server: gofmt, vet, the race detector, cgo's checks, the static build.
 	scripts/test_go.sh
@@ -79,13 +97,46 @@ target/go/go-server: $(GO_SERVER_SOURCES) | setup
 
 .PHONY: test-e2e
 test-e2e: .venv/.wheel target/go/go-server e2e/rum/node_modules/.installed browser ## Real agents against the ingestor.
+=======
+.PHONY: test-dist
+test-dist: .venv/.wheel ## What is published of the Python package: the wheel's tag, the source distribution.
+	cd python && ../$(BIN)/python -m pytest dist_tests
+
+.PHONY: soak
+soak: .venv/.wheel ## Serves 10 million requests in process; fails if that leaves memory behind.
+	$(BIN)/python python/tests/soak.py
+
+.PHONY: test-e2e
+test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server ## Real agents against the ingestor and the C server.
+>>>>>>> main
 	$(BIN)/python -m pytest -p no:asyncio e2e
 
+# Linked as its users link it, from an installation (in target/stage); twice, the second time with sanitizers, which the tests run.
+.PHONY: c-server
+c-server: setup ## Builds the C server, examples/c-server, into target/c-server.
+	PREFIX=$(CURDIR)/target/stage scripts/install.sh
+	$(C_SERVER) BUILD=$(CURDIR)/target/c-server
+	$(C_SERVER) BUILD=$(CURDIR)/target/c-server/sanitized SANITIZE=address,undefined
+C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-print-directory -C examples/c-server \
+	LDFLAGS=-Wl,-rpath,$(CURDIR)/target/stage/lib
+
 .PHONY: bench
-bench: setup ## Benches against peers; writes target/bench/report.json.
+bench: .venv/.wheel wrk ## Benches against peers; writes target/bench/report.json.
+	@rm -rf target/bench/rows
 	cargo bench --package tollbar-benches --locked -- --noplot
+<<<<<<< HEAD
 	scripts/go_bench.sh
+=======
+	cargo build --release --locked --package tollbar-bench-empty
+	@mkdir -p target/bench/python && cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
+	PYTHONPATH=target/bench/python $(BIN)/python python/benches/report.py target/bench/rows/python.json
+>>>>>>> main
 	$(PYTHON) scripts/bench_report.py
+
+.PHONY: constant-time
+constant-time: setup ## Measures whether time tells anything about tokens; writes docs/constant-time.md.
+	cargo bench --package tollbar-benches --bench constant_time --locked
+	$(PYTHON) scripts/constant_time_report.py
 
 .PHONY: header
 header: ## Writes include/tollbar.h anew, from ffi/src.
@@ -99,6 +150,10 @@ install: ## Installs headers and libraries for C and C++ (PREFIX=/usr/local DEST
 simulate: setup ## Simulates hostile traffic; writes docs/simulation.md and its plots.
 	cargo run --release --locked --package tollbar-benches --bin simulate
 
+.PHONY: site
+site: .venv/.site-requirements ## Builds the documentation's site into target/site; fails at a broken link.
+	NO_MKDOCS_2_WARNING=1 .venv/site/bin/mkdocs build --quiet
+
 .PHONY: clean
 clean: ## Removes what was built and installed here.
 	rm -rf target .venv e2e/rum/node_modules
@@ -107,6 +162,10 @@ clean: ## Removes what was built and installed here.
 .PHONY: setup
 setup:
 	@scripts/setup.sh
+
+.PHONY: wrk
+wrk:
+	@scripts/setup.sh wrk
 
 .PHONY: browser
 browser:
@@ -118,7 +177,13 @@ browser:
 	$(BIN)/python -m pip install --quiet --require-hashes -r e2e/requirements.txt
 	@touch $@
 
+.venv/.site-requirements: docs/requirements.txt .venv/.requirements
+	$(PYTHON) -m venv .venv/site
+	.venv/site/bin/python -m pip install --quiet --require-hashes -r docs/requirements.txt
+	@touch $@
+
 .venv/.wheel: .venv/.requirements $(WHEEL_SOURCES)
+	@rm -f target/wheels/tollbar-*.whl
 	$(BIN)/maturin build --release --locked --quiet --manifest-path python/Cargo.toml --interpreter $(BIN)/python --out target/wheels
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps --no-index target/wheels/tollbar-*.whl
 	@touch $@

@@ -36,16 +36,22 @@ class Ingestor:
 
 PYTHON = Ingestor("python", (sys.executable, "-m", "tollbar.intake"))
 """The reference ingestor."""
+<<<<<<< HEAD
 GO = Ingestor("go", (str(Path(__file__).parent.parent / "target" / "go" / "go-server"),))
 """examples/go-server; `make target/go/go-server` builds it."""
 INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, GO]}
+=======
+C = Ingestor("c", (str(Path(__file__).parent.parent / "target/c-server/sanitized/tollbar-c-server"),))
+"""The server in examples/c-server, as `make c-server` builds it with sanitizers: what they find ends it with a failure."""
+INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, C]}
+>>>>>>> main
 
 
 class Server:
     """An ingestor on a free port of 127.0.0.1."""
 
-    def __init__(self, ingestor: Ingestor, config: str) -> None:
-        self._command = ingestor.command
+    def __init__(self, ingestor: Ingestor, config: str, *options: str) -> None:
+        self._command = (*ingestor.command, *options)
         self._folder = tempfile.TemporaryDirectory(prefix="tollbar-e2e-")
         self.config_file = Path(self._folder.name, "tollbar.yml")
         self.config_file.write_text(config)
@@ -87,8 +93,8 @@ class Server:
             self.exit_code = self._process.wait()
         if self.exit_code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM):
             self.complaints.append(f"the server ended with code {self.exit_code}")
-        if re.search("Traceback|panicked", log := self.log()):
-            self.complaints.append("the server's log holds a traceback:\n" + log[-2000:])
+        if re.search("Traceback|panicked|Sanitizer|runtime error:", log := self.log()):
+            self.complaints.append("the server's log holds a crash:\n" + log[-2000:])
         self._records = list(self._read())
         self._folder.cleanup()
 
@@ -99,6 +105,10 @@ class Server:
     def log(self) -> str:
         """What the server has printed so far."""
         return self._log.read_text(errors="replace")
+
+    def written_so_far(self) -> int:
+        """How many accepted events the output holds while the server runs."""
+        return self._output.read_bytes().count(b"\n") if self._output.exists() else 0
 
     def written(self) -> Counter[str]:
         """How many accepted events the output holds, by service. Only after the server has stopped."""

@@ -149,8 +149,8 @@ enum tollbar_status
      */
     TOLLBAR_STATUS_NULL_ARGUMENT = 1,
     /**
-     * The `size` of a struct is too small (was it initialised by its TOLLBAR_..._INIT?), or there is something in it that this
-     * version of the library does not know.
+     * The `size` of a struct is too small, or larger than any will be (was it initialised by its TOLLBAR_..._INIT?), or there is
+     * something in it that this version of the library does not know.
      */
     TOLLBAR_STATUS_INVALID_SIZE = 2,
     /**
@@ -618,6 +618,22 @@ typedef struct tollbar_config {
      */
     size_t allow_service_len;
     /**
+     * `apm-server.rum.allow_origins`: origins whose pages may send to the RUM routes. None: `*`, which is all.
+     */
+    const struct tollbar_str *rum_allow_origins;
+    /**
+     * How many.
+     */
+    size_t rum_allow_origins_len;
+    /**
+     * `apm-server.rum.allow_headers`: headers that pages may send besides those that agents do.
+     */
+    const struct tollbar_str *rum_allow_headers;
+    /**
+     * How many.
+     */
+    size_t rum_allow_headers_len;
+    /**
      * `tollbar.trusted_proxies`: whose forwarding headers are believed.
      */
     const struct tollbar_network *trusted_proxies;
@@ -844,13 +860,9 @@ typedef struct tollbar_decision {
      */
     uint64_t generation;
     /**
-     * The counter's theoretical arrival time after this decision, and the instant of the decision, in nanoseconds of one clock.
+     * The counter's theoretical arrival time after this decision, in nanoseconds of the same clock as `now_ns`.
      */
     uint64_t tat_ns;
-    /**
-     * See `tat_ns`.
-     */
-    uint64_t now_ns;
     /**
      * The limit that it was decided under, in events a second; 0: no counter was consulted.
      */
@@ -859,10 +871,14 @@ typedef struct tollbar_decision {
      * The largest batch that ever fits is `event_limit` times this.
      */
     uint32_t burst_multiplier;
+    /**
+     * The instant of the decision.
+     */
+    uint64_t now_ns;
 } tollbar_decision;
 
 /**
- * A client that was identified, for servers that decide in steps: authorize each stream, admit each batch. A plain value of 64 bytes
+ * A client that was identified, for servers that decide in steps: authorize each stream, admit each batch. A plain value of 80 bytes
  * that needs no free: copy it, keep it with the connection, drop it. It means something only to the engine that made it, as
  * long as that lives.
  */
@@ -870,7 +886,7 @@ typedef struct tollbar_client {
     /**
      * The library's own.
      */
-    uint64_t opaque[8];
+    uint64_t opaque[10];
 } tollbar_client;
 
 /**
@@ -1523,6 +1539,21 @@ tollbar_status tollbar_engine_refusals(const struct tollbar_engine *engine,
                                        size_t *count,
                                        size_t *total);
 
+/**
+ * Whether a page of this origin may send to the RUM routes: `apm-server.rum.allow_origins`. `origin` is the value of the header
+ * `Origin`; NULL or empty: there is none, which only `*` allows. False if `engine` is NULL.
+ */
+bool tollbar_engine_allows_origin(const struct tollbar_engine *engine,
+                                  struct tollbar_str origin);
+
+/**
+ * The headers that pages may send to the RUM routes besides those that RUM agents do, separated by a comma and a space:
+ * `apm-server.rum.allow_headers`.
+ *
+ * Returns the text's length without the NUL, whether it fitted or not; 0 if `engine` is NULL.
+ */
+size_t tollbar_engine_allow_headers(const struct tollbar_engine *engine, char *buffer, size_t capacity);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -1549,8 +1580,8 @@ tollbar_status tollbar_engine_refusals(const struct tollbar_engine *engine,
 #define TOLLBAR_ERROR_INIT { sizeof(tollbar_error), NULL, 0, 0, NULL, 0, 0, 0, TOLLBAR_STATUS_OK }
 
 #define TOLLBAR_CONFIG_INIT \
-    { sizeof(tollbar_config), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, TOLLBAR_PEM_NONE, \
-      TOLLBAR_PEM_NONE, 0, 0, 0, 0, 0, 0, TOLLBAR_SWITCH_DEFAULT, false, false, false, TOLLBAR_SWITCH_DEFAULT, \
+    { sizeof(tollbar_config), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, \
+      TOLLBAR_PEM_NONE, TOLLBAR_PEM_NONE, 0, 0, 0, 0, 0, 0, TOLLBAR_SWITCH_DEFAULT, false, false, false, TOLLBAR_SWITCH_DEFAULT, \
       TOLLBAR_TLS_CHECK_FULL }
 
 #define TOLLBAR_WATCH_OPTIONS_INIT { sizeof(tollbar_watch_options), 100000000, 10000000000 }

@@ -1,6 +1,9 @@
-"""Turns criterion's results into target/bench/report.json: for each bench, ours, the peer's, and the ratio.
+"""Turns the results of all benches into target/bench/report.json: for each one, ours, the peer's, and the ratio.
 
-Times are medians in nanoseconds for one operation of each thread; `ratio` is how many times faster ours is.
+Criterion's are read from where it keeps them; benches of other kinds leave such rows in target/bench/rows/*.json.
+
+Times are medians in nanoseconds for one operation of each thread; `ratio` is how many times faster ours is. A row that has a
+target says whether it was met; targets hold for a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -8,11 +11,34 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "tollbar"
+RESIDENT = "tollbar, resident"
+ALONE = "tollbar, limiter alone"
+ONE_THREAD = "one thread"
+# The least ratio that is aimed at: a row's name and peer, and the ratio. The first that matches.
+TARGETS = (
+    (r"admitted.*/1/2 governor", 3.0),
+    (r"admitted.*/1000/2 governor", 2.0),
+    (r"admitted.*/1000000/2 governor", 3.0),
+    (r"batches of 64/1000000/2 governor", 6.0),
+    (r"admitted/1000/2 mutex\+lru", 6.0),
+    (rf"churn/\d+/2 {RESIDENT}", 1 / 1.5),
+    (rf"admitted.*/1000(000)?/2 {ONE_THREAD}", 1.9),
+    (r"python/check, .* empty PyO3 call", 1 / 4),
+    (r"python/check, .* limits \+ hmac.compare_digest", 10.0),
+    (r"python/batch of 1000, NumPy 60 ns", 1.0),
+    (r"python/Starlette on uvicorn.* no gate", 0.95),
+)
+# How many nanoseconds longer than the limiter alone a whole decision may take.
+ENGINE_TARGET = 25.0
+
+Row = dict[str, str | float | bool]
 
 
 def medians() -> dict[str, dict[str, float]]:
@@ -26,30 +52,55 @@ def medians() -> dict[str, dict[str, float]]:
     return found
 
 
-def rows(found: dict[str, dict[str, float]]) -> list[dict[str, str | float]]:
-    """A row for each bench and peer."""
-    return [
-        {"name": name, "ours": ours, "peer_name": peer, "peer": time, "ratio": time / ours}
-        for name, times in found.items()
-        if (ours := times.get(OURS)) is not None
-        for peer, time in times.items()
-        if peer != OURS
-    ]
+def rows(found: dict[str, dict[str, float]]) -> list[Row]:
+    """A row for each bench and peer, and one for two threads against one, where both were measured."""
+    report = []
+    for name, times in found.items():
+        ours = times.get(OURS)
+        if ours is None:
+            continue
+        report += [row(name, ours, peer, time, time / ours) for peer, time in times.items() if peer != OURS]
+        group, _, threads = name.rpartition("/")
+        alone = found.get(f"{group}/1", {}).get(OURS)
+        if threads == "2" and alone is not None:
+            # Times are for an operation of each thread, so two threads do two of them in that time.
+            report.append(row(name, ours, ONE_THREAD, alone, 2 * alone / ours))
+    return report
+
+
+def row(name: str, ours: float, peer: str, time: float, ratio: float) -> Row:
+    """A row, with its target if it has one."""
+    made: Row = {"name": name, "ours": ours, "peer_name": peer, "peer": time, "ratio": ratio}
+    target = next((least for pattern, least in TARGETS if re.fullmatch(pattern, f"{name} {peer}")), None)
+    if target is not None:
+        made |= {"target": target, "met": ratio >= target}
+    if peer == ALONE:
+        made |= {"difference": ours - time, "target": ENGINE_TARGET, "met": ours - time <= ENGINE_TARGET}
+    return made
+
+
+def other_rows() -> list[Row]:
+    """The rows of benches that criterion knows nothing of."""
+    files = sorted((ROOT / "target" / "bench" / "rows").glob("*.json"))
+    found = [made for file in files for made in json.loads(file.read_text())]
+    return [row(made["name"], made["ours"], made["peer_name"], made["peer"], made["ratio"]) for made in found]
 
 
 def main() -> int:
     """Writes the report and prints it as a table."""
-    report = rows(medians())
+    report = rows(medians()) + other_rows()
     if not report:
-        print("no criterion results: run the benches first", file=sys.stderr)
+        print("no results: run the benches first", file=sys.stderr)
         return 1
     target = ROOT / "target" / "bench" / "report.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
     target.write_text(json.dumps({"machine": machine, "unit": "ns", "benches": report}, indent=2) + "\n")
-    print(f"{'bench':40} {'ours':>10} {'peer':>10} {'ratio':>7}")
-    for row in report:
-        print(f"{row['name']!s:40} {row['ours']:10.1f} {row['peer']:10.1f} {row['ratio']:7.2f}  {row['peer_name']}")
+    print(f"{'bench':40} {'ours':>10} {'peer':>10} {'ratio':>7} {'target':>7}  against")
+    for line in report:
+        figures = f"{line['name']!s:40} {line['ours']:10.1f} {line['peer']:10.1f} {line['ratio']:7.2f}"
+        aim = f"{line['target']:7.2f}" if "target" in line else " " * 7
+        print(f"{figures} {aim}  {line['peer_name']}{'' if line.get('met', True) else ': target missed'}")
     return 0
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The benches of the Go package: many short rounds, printed and kept in target/bench/go.txt, which benchstat reads, too.
-# scripts/go_env.sh stages.
+# The library is the one that scripts/go_env.sh stages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/go_env.sh

@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
+<<<<<<< HEAD
 # Makes sure that what the build needs is there: Rust, Go, Python with venv, a C compiler, Node.js, curl and valgrind. Installs what is Debian's
 # (as root); what is not, or can't be installed, is named with what to do.
+=======
+# Makes sure that what the build needs is there: compilers for Rust, C and C++ with what their tests and the C server use, Python with venv, Node.js,
+# curl, valgrind, nginx. Installs what is Debian's (as root); what is not, or can't be installed, is named with what to do.
+>>>>>>> main
 set -euo pipefail
 
 missing=()
@@ -8,11 +13,33 @@ need() { # command, Debian package
     command -v "$1" >/dev/null 2>&1 || missing+=("$2")
 }
 need cc gcc
+need c++ g++
 need python3 python3
 need npm npm
 need curl curl
 need valgrind valgrind
+<<<<<<< HEAD
 need pkg-config pkg-config
+=======
+for package in "$@"; do # what only some commands need
+    need "$package" "$package"
+done
+need nginx nginx-light # checks the guide's configuration for it
+need clang-format clang-format
+need cmake cmake
+need pkg-config pkg-config
+need protoc-c protobuf-c-compiler
+library() { # pkg-config's name, Debian package
+    pkg-config --exists "$1" 2>/dev/null || missing+=("$2")
+}
+library cmocka libcmocka-dev
+library libcjson libcjson-dev
+# Those of examples/c-server.
+library libmicrohttpd libmicrohttpd-dev
+library jansson libjansson-dev
+library libprotobuf-c libprotobuf-c-dev
+library zlib zlib1g-dev
+>>>>>>> main
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then

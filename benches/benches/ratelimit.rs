@@ -116,30 +116,22 @@ fn resident(criterion: &mut Criterion) {
     }
 }
 
-/// Batches of 64 on a table larger than the caches.
+/// Batches of 64, in the caches and on a table larger than these.
 fn batches(criterion: &mut Criterion) {
-    let ips = 1_000_000;
-    for threads in [1, 2] {
-        let quota = Quota {
-            event_limit: ADMITTING,
-            addresses: ips + ips * 3 / 7,
-        };
-        measure(
-            criterion,
-            "batches of 64/1000000",
-            "tollbar",
-            &Batches(Tollbar::new(quota)),
-            ips,
-            threads,
-        );
-        measure(
-            criterion,
-            "batches of 64/1000000",
-            "governor",
-            &Governor::new(quota),
-            ips,
-            threads,
-        );
+    for ips in [1_000, 1_000_000] {
+        for threads in [1, 2] {
+            let group = format!("batches of 64/{ips}");
+            let quota = Quota {
+                event_limit: ADMITTING,
+                addresses: ips + ips * 3 / 7,
+            };
+            let mut run = |name: &str, limiter: &dyn Measured| {
+                measure(criterion, &group, name, limiter, ips, threads)
+            };
+            run("tollbar", &Batches(Tollbar::new(quota)));
+            run("tollbar, single calls", &Tollbar::new(quota));
+            run("governor", &Governor::new(quota));
+        }
     }
 }
 

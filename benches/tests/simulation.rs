@@ -7,13 +7,15 @@ use tollbar_benches::simulation::traffic::{SCENARIOS, Scenario};
 
 const SEED: u64 = 7;
 
-/// How much more of the well-behaved clients' events than the LRU ours may refuse where the attack leaves no room at all: two in a
-/// hundred. There a counter that is inherited full binds its new owner for one emission interval (SPEC P4), and Poisson traffic comes
-/// back within that now and then; the LRU takes a limiter away after half of that time, since those whom it refuses evict, too.
-const SATURATED: f64 = 0.02;
+/// How much more of the well-behaved clients' events than the LRU ours may refuse: one in ten thousand.
+const ALIKE: f64 = 0.0001;
 
-/// Requests exactly one emission interval apart find the room that their last ones left when nobody else can: the LRU, which hands
-/// limiters out in turn, breaks that step. What an attack of 2 x `ip_limit` addresses gains by it is bounded here.
+/// The same where 10,000 strangers a second take whatever room there is, to the last event: they get a little more of it from ours.
+const DRAINED: f64 = 0.0005;
+
+/// Requests exactly one emission interval apart find the room that their last ones left at the very instant when it appears. SPEC P4 has
+/// whoever comes take the smallest TAT, so no choice of victim keeps them from it; the LRU breaks that step, since it hands limiters out in
+/// turn. What an attack of 2 x `ip_limit` addresses gains by it is bounded here.
 const LOCKSTEP: f64 = 0.20;
 
 #[test]
@@ -37,9 +39,8 @@ fn check(scenario: &'static Scenario) {
     assert!(c.ours.share_of_p1 <= 1.0, "{name}: P1 holds: {:?}", c.ours);
     let tolerance = match name {
         "botnet-lockstep" => LOCKSTEP,
-        "cycling" | "cycling-drain-10000" => SATURATED,
-        // One event in ten thousand.
-        _ => 0.0001,
+        "cycling-drain-10000" => DRAINED,
+        _ => ALIKE,
     };
     assert!(
         c.ours.well_behaved_refused <= c.lru.well_behaved_refused + tolerance,

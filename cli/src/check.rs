@@ -4,7 +4,6 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 
 use serde::Serialize;
 use tollbar::config::{Config, ConfigError, Loaded, MAX_FILE_SIZE, Origin, Problem, Warning, keys};
@@ -15,11 +14,12 @@ use crate::{CheckConfig, Error, Format};
 /// What messages call standard input.
 const STDIN: &str = "<stdin>";
 
-pub fn run(args: &CheckConfig) -> Result<ExitCode, Error> {
+pub fn run(args: &CheckConfig) -> Result<u8, Error> {
     let result = match args.file == Path::new("-") {
         true => from_stdin(),
         false => Config::load(&args.file),
     };
+    let result = result.and_then(|loaded| loaded.check_certificates().map(|()| loaded));
     let strict = args.strict
         && result
             .as_ref()
@@ -29,9 +29,9 @@ pub fn run(args: &CheckConfig) -> Result<ExitCode, Error> {
         Format::Json => json(&result)?,
     }
     Ok(match result {
-        Err(_) => ExitCode::from(2),
-        Ok(_) if strict => ExitCode::from(1),
-        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => 2,
+        Ok(_) if strict => 1,
+        Ok(_) => 0,
     })
 }
 

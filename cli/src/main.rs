@@ -1,102 +1,13 @@
-//! `tollbar`: checks a configuration before it is put into force, and makes secret tokens and API keys.
-//!
-//! Invariants: what the commands are asked for goes to standard output, everything else to standard error. No secret is ever printed
-//! but those that `keygen` has just made.
+//! `tollbar`: checks a configuration before it is put into force, makes secret tokens and API keys, and replays logs.
 
-mod check;
-mod keygen;
-mod reference;
-
-use std::io::{self, ErrorKind, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-
-/// Checks Tollbar's configuration and makes its secrets.
-#[derive(Parser)]
-#[command(name = "tollbar", version, about, max_term_width = 100)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Checks a configuration file and prints what it comes to: every key with its value and where that comes from
-    ///
-    /// Secrets are masked. Warnings go to standard error.
-    ///
-    /// Exit codes: 0 the configuration is valid; 1 it is, but there are warnings, with --strict; 2 it is not, and every problem is
-    /// listed, one a line.
-    CheckConfig(CheckConfig),
-    /// Makes a secret token (the default) or an API key from random numbers
-    Keygen(keygen::Keygen),
-    /// Prints the completions of a shell: source them in its start-up file
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Prints the reference of all keys, as it stands in the documentation
-    #[command(hide = true)]
-    ConfigReference,
-}
-
-#[derive(Args)]
-struct CheckConfig {
-    /// The file; `-` reads from standard input
-    file: PathBuf,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-    /// Fail if there are warnings
-    #[arg(long)]
-    strict: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people, and readable as YAML
-    Text,
-    /// One JSON object
-    Json,
-}
-
-/// Why a command could not do its work.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("cannot write the output: {0}")]
-    Output(#[from] io::Error),
-    #[error("cannot write the output as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("the system gives no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
-    #[error("cannot make the API key: {0}")]
-    ApiKey(#[from] tollbar::api_key::KeygenError),
-}
+use tollbar_cli::Ended;
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
-        Ok(code) => code,
-        // Whoever reads has read enough, as `head` does.
-        Err(Error::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "tollbar: {error}");
-            ExitCode::from(3)
-        }
+    match tollbar_cli::main(std::env::args_os(), &[]) {
+        Ended::Exit(code) => code.into(),
+        // There are no others.
+        Ended::Other(..) => ExitCode::FAILURE,
     }
-}
-
-fn run(command: Command) -> Result<ExitCode, Error> {
-    match command {
-        Command::CheckConfig(args) => return check::run(&args),
-        Command::Keygen(args) => keygen::run(&args)?,
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "tollbar", &mut script);
-            io::stdout().write_all(&script)?;
-        }
-        Command::ConfigReference => io::stdout().write_all(reference::reference().as_bytes())?,
-    }
-    Ok(ExitCode::SUCCESS)
 }

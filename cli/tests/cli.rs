@@ -137,7 +137,34 @@ fn warnings_fail_only_if_asked_to() {
         code(&tollbar(&["check-config", "--strict", "-"], CONFIG)),
         1
     );
-    assert_eq!(code(&tollbar(&["check-config", "--strict", "-"], "")), 0);
+    let quiet = "apm-server.auth.secret_token: x";
+    assert_eq!(code(&tollbar(&["check-config", "--strict", "-"], quiet)), 0);
+    // Valid, but everybody gets in.
+    let open = tollbar(&["check-config", "--strict", "-"], "");
+    assert_eq!(code(&open), 1);
+    assert!(
+        stderr(&open).starts_with(
+            "warning: <stdin>:1:1: apm-server.auth: no authentication is configured: everybody gets in, without a rate limit; set "
+        ),
+        "{}",
+        stderr(&open)
+    );
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_a_problem_with_its_place() {
+    let yaml = "apm-server.auth.api_key:\n  enabled: true\n  elasticsearch:\n    hosts: https://es.example\n    \
+                ssl.certificate_authorities: [no-such-folder/ca.pem]\n";
+    let output = tollbar(&["check-config", "-"], yaml);
+    assert_eq!((code(&output), stdout(&output)), (2, ""));
+    assert!(
+        stderr(&output).starts_with(
+            "<stdin>:5:5: apm-server.auth.api_key.elasticsearch.ssl.certificate_authorities: found the file \"no-such-folder/ca.pem\", "
+        ),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stderr(&output).lines().count(), 1);
 }
 
 #[test]

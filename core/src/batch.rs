@@ -10,7 +10,7 @@ use crate::client::Identity;
 use crate::client_ip::ClientKey;
 use crate::decide::Decide;
 use crate::decision::{Action, Decision};
-use crate::engine::Engine;
+use crate::engine::{Engine, Presented};
 use crate::ratelimit::Verdict;
 use crate::reason::Method;
 use crate::request::{Incoming, Question, Request, Resource};
@@ -71,7 +71,7 @@ impl Engine {
             asked.len(),
             |i| (&asked[i].0, asked[i].1),
             now,
-            |i, decision| decisions[i] = decision,
+            |i, decision| decisions[i] = *decision,
         );
         Ok(())
     }
@@ -84,25 +84,25 @@ impl Engine {
         count: usize,
         ask: impl Fn(usize) -> (I, Question<'a>),
         now: Option<u64>,
-        answer: impl FnMut(usize, Decision),
+        answer: impl FnMut(usize, &Decision),
     ) {
         let identify = |snapshot: &Snapshot, i, at| {
             let (request, question) = ask(i);
             (snapshot.identify(&request, || at), question.cost)
         };
         let decide = |decide: Decide<'_>, i, verdict| {
-            let (request, question) = ask(i);
+            let (_, question) = ask(i);
             let decide = Decide {
                 action: question.action,
                 ..decide
             };
-            Decided {
-                decision: decide.question(&question, |_, _| verdict),
-                resource: question.resource,
-                request: Some(request),
-            }
+            decide.question(&question, |_, _| verdict)
         };
-        self.decide_each(count, now, identify, decide, answer);
+        let about = |i| {
+            let (request, question) = ask(i);
+            (question.resource, Presented::Now(request))
+        };
+        self.decide_each(count, now, identify, decide, about, answer);
     }
 
     /// As [`Client::admit`](crate::Client::admit) for many clients: `decisions[i]` says whether `batches[i]`, a client and its
@@ -121,7 +121,7 @@ impl Engine {
             batches.len(),
             |i| batches[i],
             now,
-            |i, decision| decisions[i] = decision,
+            |i, decision| decisions[i] = *decision,
         );
         Ok(())
     }
@@ -134,29 +134,33 @@ impl Engine {
         count: usize,
         batch: impl Fn(usize) -> (Identity, u64),
         now: Option<u64>,
-        answer: impl FnMut(usize, Decision),
+        answer: impl FnMut(usize, &Decision),
     ) {
         let confirm = |snapshot: &Snapshot, i, _| {
             let (identity, n) = batch(i);
             (snapshot.confirm(identity), n)
         };
-        let decide = |decide: Decide<'_>, i, verdict| Decided {
-            decision: decide.admission(batch(i).1, |_, _| verdict),
-            resource: Resource::default(),
-            request: None::<Request<'_>>,
+        let decide = |decide: Decide<'_>, i, verdict| decide.admission(batch(i).1, |_, _| verdict);
+        let about = |i| {
+            (
+                Resource::default(),
+                Presented::<Request<'_>>::Before(batch(i).0),
+            )
         };
-        self.decide_each(count, now, confirm, decide, answer);
+        self.decide_each(count, now, confirm, decide, about, answer);
     }
 
-    /// Decides each of `count`: `identify` says who it is and how many events to charge if anonymous, `decide` the rest.
+    /// Decides each of `count`: `identify` says who it is and how many events to charge if anonymous, `decide` the rest;
+    /// `about` is asked about those that are refused.
     #[inline]
     fn decide_each<'a, I: Incoming>(
         &self,
         count: usize,
         now: Option<u64>,
         identify: impl Fn(&Snapshot, usize, u64) -> (Identity, u64),
-        decide: impl Fn(Decide<'_>, usize, Verdict) -> Decided<'a, I>,
-        mut answer: impl FnMut(usize, Decision),
+        decide: impl Fn(Decide<'_>, usize, Verdict) -> Decision,
+        about: impl Fn(usize) -> (Resource<'a>, Presented<I>),
+        mut answer: impl FnMut(usize, &Decision),
     ) {
         let mut clock_read = None;
         let now = self.timed(now, &mut clock_read);
@@ -170,30 +174,17 @@ impl Engine {
             }
             clients.charge(&snapshot, now);
             for (i, (identity, verdict)) in chunk.zip(clients.charged()) {
-                let about = Decide {
+                let about_it = Decide {
                     snapshot: &snapshot,
                     identity,
                     action: Action::Ingest,
                 };
-                let Decided {
-                    decision,
-                    resource,
-                    request,
-                } = decide(about, i, verdict);
-                answer(
-                    i,
-                    self.conclude(decision, resource, request.as_ref(), clock_read),
-                );
+                let decision = decide(about_it, i, verdict);
+                self.conclude(&decision, || about(i), clock_read);
+                answer(i, &decision);
             }
         }
     }
-}
-
-/// A decision, and what is recorded with it if it refuses.
-struct Decided<'a, I> {
-    decision: Decision,
-    resource: Resource<'a>,
-    request: Option<I>,
 }
 
 /// Up to [`AT_ONCE`] clients, those of them who are anonymous side by side.

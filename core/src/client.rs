@@ -6,16 +6,13 @@
 use std::time::Duration;
 
 use crate::client_ip::ClientKey;
-use crate::credential::TokenId;
 use crate::credential::api_key::Privileges;
+use crate::credential::{self, KeyId, TokenId};
 use crate::decide::Decide;
 use crate::decision::{Action, Decision};
-use crate::engine::Engine;
+use crate::engine::{Engine, Presented};
 use crate::reason::{Method, Reason};
-use crate::request::{Question, Request, Resource};
-
-/// A step is about a client, whose request is gone.
-const NO_REQUEST: Option<&Request<'_>> = None;
+use crate::request::{Incoming, Question, Request, Resource};
 
 /// The outcome of authentication: a plain value to keep, and to make a [`Client`] of again ([`Engine::client`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +27,23 @@ pub struct Identity {
     pub client: ClientKey,
     /// The configuration's number under which it was identified.
     pub generation: u64,
-    /// Which secret token it was.
-    pub(crate) token: Option<TokenId>,
+    /// By what it was identified.
+    pub(crate) proof: Proof,
 }
+
+/// By what a client was identified, as far as later decisions and records have a use for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nothing that matters later.
+    Nothing,
+    /// This secret token, which a reload may take away.
+    Token(TokenId),
+    /// The API key of this id.
+    ApiKey(KeyId),
+}
+
+// Identities are copied on the way of each decision.
+const _: () = assert!(size_of::<Proof>() <= 24);
 
 impl Identity {
     /// Nobody was identified, and nobody asked.
@@ -43,8 +54,20 @@ impl Identity {
         privileges: Privileges::NONE,
         client: ClientKey::UNSPECIFIED,
         generation: 0,
-        token: None,
+        proof: Proof::Nothing,
     };
+
+    /// The same, with the id of the API key that the request presents: for the records of what is decided about it later.
+    pub(crate) fn with_key_id(self, request: &impl Incoming) -> Self {
+        if self.method != Some(Method::ApiKey) {
+            return self;
+        }
+        let id = credential::claimed_key_id(request.authorization());
+        Self {
+            proof: id.map_or(self.proof, |id| Proof::ApiKey(KeyId::new(&id))),
+            ..self
+        }
+    }
 
     pub(crate) fn identified(self, method: Method, privileges: Privileges) -> Self {
         Self {
@@ -99,6 +122,17 @@ impl<'e> Client<'e> {
 
     /// The rest of what [`Engine::check`] does, for a client that was identified already.
     pub fn check(&self, question: &Question<'_>, now: Option<u64>) -> Decision {
+        self.check_presented(question, now, || self.asked_about())
+    }
+
+    /// As [`Client::check`]; `presented` says where the credential is, for the record of a refusal.
+    #[inline]
+    pub(crate) fn check_presented<I: Incoming>(
+        &self,
+        question: &Question<'_>,
+        now: Option<u64>,
+        presented: impl FnOnce() -> Presented<I>,
+    ) -> Decision {
         let snapshot = self.engine.snapshot.load();
         let decide = Decide {
             snapshot: &snapshot,
@@ -111,7 +145,8 @@ impl<'e> Client<'e> {
             snapshot.limiter.charge(client, cost, now)
         });
         self.engine
-            .conclude(decision, question.resource, NO_REQUEST, clock_read)
+            .conclude(&decision, || (question.resource, presented()), clock_read);
+        decision
     }
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.
@@ -162,7 +197,14 @@ impl<'e> Client<'e> {
             identity: snapshot.confirm(self.identity),
             action,
         };
+        let decision = ask(&decide);
         self.engine
-            .conclude(ask(&decide), resource, NO_REQUEST, None)
+            .conclude(&decision, || (resource, self.asked_about()), None);
+        decision
+    }
+
+    /// A step is about a client, whose request is gone.
+    fn asked_about(&self) -> Presented<Request<'_>> {
+        Presented::Before(self.identity)
     }
 }

@@ -8,11 +8,12 @@
 //! - Each decision is made under one snapshot of the configuration.
 //! - No allocation, lock or system call on the way of a request.
 
-use std::sync::Mutex;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-use crate::client::{Client, Identity};
+use crate::client::{Client, Identity, Proof};
 use crate::config::ConfigError;
 use crate::credential;
 use crate::credential::api_key::{ApiKeys, Pool};
@@ -20,10 +21,11 @@ use crate::decide::Decide;
 use crate::decision::Decision;
 use crate::ratelimit::{Clock, RateLimiter};
 use crate::reason::Reason;
-use crate::refusals::{Refusal, Refusals};
+use crate::refusals::{Refusal, Refusals, ShortText};
 use crate::reload::Origin;
 use crate::reload_history::ReloadHistory;
 use crate::request::{Incoming, Question, Request, Resource};
+use crate::rum_cors::RumCors;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
 
@@ -59,6 +61,7 @@ pub struct Engine {
     pub(crate) origin: Mutex<Origin>,
     /// Threads for verifications that are started and not waited for.
     pub(crate) pool: Pool,
+    number: u64,
 }
 
 impl Engine {
@@ -75,7 +78,18 @@ impl Engine {
             clock: Clock::new(),
             origin: Mutex::new(origin),
             pool: Pool::default(),
+            // Hashers of the standard library have random keys.
+            number: RandomState::new().build_hasher().finish(),
         })
+    }
+
+    /// A random number that tells this engine apart from every other, also from those that are gone: for bindings whose clients may
+    /// outlive their engine.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Decides a whole request: authentication; if anonymous, the charge of `question.cost` events; with `question.rum`,
@@ -114,7 +128,12 @@ impl Engine {
             let now = self.timed(now, &mut clock_read);
             snapshot.limiter.charge(client, cost, now)
         });
-        self.conclude(decision, question.resource, Some(request), clock_read)
+        self.conclude(
+            &decision,
+            || (question.resource, Presented::Now(request)),
+            clock_read,
+        );
+        decision
     }
 
     /// Identifies a client, for a server that decides the rest in steps. Charges nothing. Never fails: a client that was
@@ -138,8 +157,12 @@ impl Engine {
 
     /// Concludes an authentication.
     pub(crate) fn identified(&self, request: &impl Incoming, identity: Identity) -> Client<'_> {
-        let client = self.client(identity);
-        let _ = self.conclude(client.decision(), Resource::default(), Some(request), None);
+        let client = self.client(identity.with_key_id(request));
+        self.conclude(
+            &client.decision(),
+            || (Resource::default(), Presented::Now(request)),
+            None,
+        );
         client
     }
 
@@ -190,26 +213,54 @@ impl Engine {
         }
     }
 
-    /// Counts a decision, records it if it refuses, and gives it back. `clock_read`: what the engine's clock showed just now,
-    /// if it was read.
-    #[inline]
-    pub(crate) fn conclude(
+    /// The cross-origin rules of the RUM routes that are in force, for servers that talk to browsers.
+    #[must_use]
+    pub fn rum_cors(&self) -> Arc<RumCors> {
+        Arc::clone(&self.snapshot.load().rum_cors)
+    }
+
+    /// Takes the tokens of one of two comparisons with as many, in a way that tells nothing of which, for the measurements in `benches`.
+    /// Not part of the interface.
+    #[cfg(feature = "measuring")]
+    #[doc(hidden)]
+    pub fn measure_with_either(&self, options: [&crate::TokenComparison; 2], second: bool) {
+        let _one_at_a_time = self.origin();
+        let tokens = crate::TokenComparison::either(options, second);
+        let next = self.snapshot.load().with_tokens(tokens);
+        self.snapshot.store(next.into());
+    }
+
+    /// Counts a decision, and records it if it refuses. `about` is asked only then. `clock_read`: what the engine's clock showed
+    /// just now, if it was read.
+    #[inline(always)]
+    pub(crate) fn conclude<'a, I: Incoming>(
         &self,
-        decision: Decision,
-        resource: Resource<'_>,
-        request: Option<&impl Incoming>,
+        decision: &Decision,
+        about: impl FnOnce() -> (Resource<'a>, Presented<I>),
         clock_read: Option<u64>,
-    ) -> Decision {
+    ) {
         // Pending is no refusal: the same request is asked about again.
         if !matches!(decision.reason, Reason::Allowed | Reason::Pending) {
-            self.refusals.record(
-                &decision,
-                resource,
-                || credential::claimed_key_id(request?.authorization()),
-                clock_read.unwrap_or_else(|| self.clock.now()),
-            );
+            let (resource, presented) = about();
+            self.record(decision, &resource, &presented, clock_read);
         }
-        self.counters.count(decision)
+        self.counters.count(decision);
+    }
+
+    #[inline(never)]
+    fn record(
+        &self,
+        decision: &Decision,
+        resource: &Resource<'_>,
+        presented: &Presented<impl Incoming>,
+        clock_read: Option<u64>,
+    ) {
+        self.refusals.record(
+            decision,
+            *resource,
+            || presented.key_id(),
+            clock_read.unwrap_or_else(|| self.clock.now()),
+        );
     }
 
     /// The time, and a note of it if the engine's clock was read.
@@ -223,5 +274,26 @@ impl Engine {
     #[inline]
     pub(crate) fn now(&self, now: Option<u64>) -> u64 {
         now.unwrap_or_else(|| self.clock.now())
+    }
+}
+
+/// Where the credential is that a decision is about.
+pub(crate) enum Presented<I> {
+    /// In the request.
+    Now(I),
+    /// In one that was identified before.
+    Before(Identity),
+}
+
+impl<I: Incoming> Presented<I> {
+    /// The id of the API key, for the record of a refusal.
+    fn key_id(&self) -> Option<ShortText> {
+        match self {
+            Self::Now(request) => credential::claimed_key_id(request.authorization()),
+            Self::Before(identity) => match &identity.proof {
+                Proof::ApiKey(id) => Some(id.text()),
+                Proof::Token(_) | Proof::Nothing => None,
+            },
+        }
     }
 }

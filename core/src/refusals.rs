@@ -53,7 +53,8 @@ pub struct Refusal {
     pub agent: Option<ShortText>,
     /// The service that was named, as far as it was known.
     pub service: Option<ShortText>,
-    /// The id of the API key that was presented; never its secret. If the key was not valid, the id is what the client claims.
+    /// The id of the API key that was presented; never its secret. If the key was not valid, the id is what the client claims. Where
+    /// a client is decided in steps, the later ones know its first 22 bytes: Elasticsearch's ids and ours are no longer.
     pub credential_id: Option<ShortText>,
     /// The configuration's number under which this was decided.
     pub generation: u64,
@@ -75,15 +76,12 @@ impl ShortText {
     /// Keeps as much of a text as there is room for.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let mut len = text.len().min(Self::MAX_LEN);
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
+        let text = prefix(text, Self::MAX_LEN);
         let mut bytes = [0; Self::MAX_LEN];
-        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
         Self {
             // At most MAX_LEN.
-            len: len as u8,
+            len: text.len() as u8,
             bytes,
         }
     }
@@ -106,6 +104,15 @@ impl fmt::Debug for ShortText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
+}
+
+/// As much of a text as fits into so many bytes, cut at a character.
+pub(crate) fn prefix(text: &str, most: usize) -> &str {
+    let mut len = text.len().min(most);
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    &text[..len]
 }
 
 /// The rings of all reasons.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use crate::config::{self, Config, ConfigError, Loaded, Warning};
+use crate::config::{self, Config, ConfigError, Loaded, Places, Warning};
 use crate::credential::api_key::ApiKeys;
 use crate::engine::Engine;
 use crate::snapshot::Snapshot;
@@ -21,8 +21,8 @@ pub(crate) struct Origin {
     pub(crate) config: Config,
     /// The file to read again, if it was a file.
     path: Option<PathBuf>,
-    /// The files that were read.
-    files: Vec<PathBuf>,
+    /// Where everything stood in which files.
+    places: Places,
     warnings: Vec<Warning>,
 }
 
@@ -31,16 +31,16 @@ impl Origin {
         Self {
             config,
             path: None,
-            files: Vec::new(),
+            places: Places::default(),
             warnings: Vec::new(),
         }
     }
 
     fn loaded(loaded: Loaded, path: Option<&Path>) -> Self {
         Self {
-            config: loaded.config,
             path: path.map(Path::to_owned),
-            files: loaded.files,
+            places: loaded.places(),
+            config: loaded.config,
             warnings: loaded.warnings,
         }
     }
@@ -63,7 +63,7 @@ impl Engine {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let loaded = Config::load(path)?;
-        Self::with_origin(Origin::loaded(loaded, Some(path)))
+        Self::with_places(Origin::loaded(loaded, Some(path)))
     }
 
     /// An engine with this configuration, as YAML. Variables are taken from the process environment, relative paths
@@ -72,7 +72,12 @@ impl Engine {
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
-        Self::with_origin(Origin::loaded(parse(yaml)?, None))
+        Self::with_places(Origin::loaded(parse(yaml)?, None))
+    }
+
+    fn with_places(origin: Origin) -> Result<Self, ConfigError> {
+        let places = origin.places.clone();
+        Self::with_origin(origin).map_err(|error| places.give(error))
     }
 
     /// Replaces the configuration, whole or not at all, and returns its number ([`Stats::generation`](crate::Stats)).
@@ -134,11 +139,11 @@ impl Engine {
                 self.noted(Err(error))
             };
         }
-        let api_keys = match self.api_keys(&loaded.config) {
+        let origin = Origin::loaded(loaded, Some(&path));
+        let api_keys = match self.api_keys(&origin) {
             Err(error) if again(&error) => return Err(error),
             result => self.noted(result)?,
         };
-        let origin = Origin::loaded(loaded, Some(&path));
         let same_keys = Arc::ptr_eq(&api_keys, &self.snapshot.load().api_keys);
         if same_keys && config::changed_keys(&current.config, &origin.config).is_empty() {
             // Lines may have moved.
@@ -148,25 +153,27 @@ impl Engine {
         Ok(Some(self.put_in_force(origin, api_keys, current)))
     }
 
-    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
+    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect, no authentication.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         self.origin().warnings.clone()
     }
 
-    /// The files that the configuration in force was read from: when one changes, reload.
+    /// The files that the configuration in force was read from, certificates among them: when one changes, reload.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.origin().files.clone()
+        self.origin().places.files.clone()
     }
 
     /// The last step that can fail: certificates that the configuration names are read.
-    fn api_keys(&self, config: &Config) -> Result<Arc<ApiKeys>, ConfigError> {
-        self.snapshot.load().api_keys.reconfigured(&config.api_key)
+    fn api_keys(&self, origin: &Origin) -> Result<Arc<ApiKeys>, ConfigError> {
+        let before = &self.snapshot.load().api_keys;
+        let next = before.reconfigured(&origin.config.api_key);
+        next.map_err(|error| origin.places.give(error))
     }
 
     fn replace(&self, origin: Origin, current: MutexGuard<'_, Origin>) -> Result<u64, ConfigError> {
-        let api_keys = self.noted(self.api_keys(&origin.config))?;
+        let api_keys = self.noted(self.api_keys(&origin))?;
         Ok(self.put_in_force(origin, api_keys, current))
     }
 
@@ -178,6 +185,12 @@ impl Engine {
     ) -> u64 {
         let config = &origin.config;
         let before = self.snapshot.load();
+        let mut changed = config::changed_keys(&current.config, config);
+        for key in api_keys.renewed(&before.api_keys) {
+            if !changed.contains(&key) {
+                changed.push(key);
+            }
+        }
         let limiter = before.limiter.reconfigured(Snapshot::limits(config));
         let handover = limiter.in_handover();
         let next = Snapshot::new(config, limiter, api_keys, Some(&before));
@@ -188,8 +201,7 @@ impl Engine {
             let completed = self.snapshot.load().after_handover();
             self.snapshot.store(completed.into());
         }
-        self.history
-            .reloaded(generation, config::changed_keys(&current.config, config));
+        self.history.reloaded(generation, changed);
         *current = origin;
         generation
     }

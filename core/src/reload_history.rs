@@ -34,7 +34,7 @@ pub enum ReloadOutcome {
     #[non_exhaustive]
     Taken {
         /// The full names of the keys whose value changed; of a secret, that it changed. Tokens of a token file count as
-        /// `apm-server.auth.secret_token`. Empty: the new one says the same.
+        /// `apm-server.auth.secret_token`; certificates that were renewed in place are named by their keys. Empty: the new one says the same.
         changed: Vec<&'static str>,
     },
     /// The new configuration is wrong; the one before stayed in force.

@@ -5,15 +5,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::client::Identity;
+use crate::client::{Identity, Proof};
 use crate::client_ip::{self, ClientKey, TrustedProxies};
 use crate::config::Config;
 use crate::credential::api_key::{ApiKeys, Privileges};
-use crate::credential::{self, Credential, TokenId, TokenSet};
+use crate::credential::{self, Credential, TokenSet};
 use crate::decision::Action;
 use crate::ratelimit::{Limits, RateLimiter};
 use crate::reason::{Method, Reason};
 use crate::request::{Incoming, Resource};
+use crate::rum_cors::RumCors;
 
 pub(crate) struct Snapshot {
     pub(crate) generation: u64,
@@ -27,6 +28,7 @@ pub(crate) struct Snapshot {
     allow_service: AllowList,
     trusted_proxies: TrustedProxies,
     ipv6_prefix: u8,
+    pub(crate) rum_cors: Arc<RumCors>,
 }
 
 impl Snapshot {
@@ -53,6 +55,7 @@ impl Snapshot {
             allow_service: AllowList::new(&config.anonymous.allow_service),
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
             ipv6_prefix: config.ipv6_prefix,
+            rum_cors: RumCors::new(config).into(),
         }
     }
 
@@ -60,6 +63,15 @@ impl Snapshot {
     pub(crate) fn with_api_keys(&self, api_keys: Arc<ApiKeys>) -> Self {
         let limiter = self.limiter.reconfigured(self.limiter.limits());
         self.with(limiter, api_keys)
+    }
+
+    /// The same configuration with other tokens. Not while a handover of counters is under way.
+    #[cfg(feature = "measuring")]
+    pub(crate) fn with_tokens(&self, tokens: TokenSet) -> Self {
+        Self {
+            tokens: tokens.into(),
+            ..self.with_api_keys(Arc::clone(&self.api_keys))
+        }
     }
 
     /// The same configuration, after the handover of its counters, which is completed here.
@@ -75,6 +87,7 @@ impl Snapshot {
             allow_agent: self.allow_agent.clone(),
             allow_service: self.allow_service.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
+            rum_cors: Arc::clone(&self.rum_cors),
             ..*self
         }
     }
@@ -93,21 +106,15 @@ impl Snapshot {
     pub(crate) fn identify(&self, request: &impl Incoming, now: impl FnOnce() -> u64) -> Identity {
         let ip =
             client_ip::client_ip_among(request.peer(), || request.headers(), &self.trusted_proxies);
-        let anonymous = Identity {
+        let nobody = Identity {
             method: None,
             reason: Reason::Allowed,
             privileges: Privileges::NONE,
             client: ClientKey::new(ip, self.ipv6_prefix),
             generation: self.generation,
-            token: None,
+            proof: Proof::Nothing,
         };
-        match self.authenticate(request.authorization(), now) {
-            Ok((method, privileges, token)) => Identity {
-                token,
-                ..anonymous.identified(method, privileges)
-            },
-            Err(reason) => anonymous.refused(reason),
-        }
+        self.authenticate(nobody, request.authorization(), now)
     }
 
     /// The identity of a peer that sends neither credential nor headers; `None`: it is not anonymous, see [`Self::identify`].
@@ -124,28 +131,33 @@ impl Snapshot {
     }
 
     /// A credential that is present and wrong never falls back to anonymous.
+    #[inline]
     fn authenticate(
         &self,
+        nobody: Identity,
         authorization: Option<&[u8]>,
         now: impl FnOnce() -> u64,
-    ) -> Result<(Method, Privileges, Option<TokenId>), Reason> {
+    ) -> Identity {
         if !self.auth_configured {
-            return Ok((Method::None, Privileges::ALL, None));
+            return nobody.identified(Method::None, Privileges::ALL);
         }
         match credential::parse(authorization) {
             Credential::None if self.anonymous_enabled => {
-                Ok((Method::Anonymous, Privileges::NONE, None))
+                nobody.identified(Method::Anonymous, Privileges::NONE)
             }
-            Credential::None => Err(Reason::MissingCredential),
+            Credential::None => nobody.refused(Reason::MissingCredential),
             Credential::Bearer(token) => match self.tokens.find(token) {
-                Some(token) => Ok((Method::SecretToken, Privileges::ALL, Some(token))),
-                None => Err(Reason::InvalidToken),
+                Some(token) => Identity {
+                    proof: Proof::Token(token),
+                    ..nobody.identified(Method::SecretToken, Privileges::ALL)
+                },
+                None => nobody.refused(Reason::InvalidToken),
             },
-            Credential::ApiKey(key) => {
-                let privileges = self.api_keys.lookup(key, now)?;
-                Ok((Method::ApiKey, privileges, None))
-            }
-            Credential::Unknown => Err(Reason::UnknownScheme),
+            Credential::ApiKey(key) => match self.api_keys.lookup(key, now) {
+                Ok(privileges) => nobody.identified(Method::ApiKey, privileges),
+                Err(reason) => nobody.refused(reason),
+            },
+            Credential::Unknown => nobody.refused(Reason::UnknownScheme),
         }
     }
 
@@ -172,8 +184,10 @@ impl Snapshot {
             Method::Anonymous if self.anonymous_enabled => None,
             // What a client presented while nothing was asked for was never looked at.
             Method::Anonymous | Method::None => Some(Reason::MissingCredential),
-            Method::SecretToken if identity.token.is_some_and(|id| self.tokens.has(id)) => None,
-            Method::SecretToken => Some(Reason::InvalidToken),
+            Method::SecretToken => match identity.proof {
+                Proof::Token(id) if self.tokens.has(id) => None,
+                _ => Some(Reason::InvalidToken),
+            },
             // A verdict on an API key holds for a while by its nature.
             Method::ApiKey if self.api_keys.enabled() => None,
             Method::ApiKey => Some(Reason::ApiKeyNotConfigured),

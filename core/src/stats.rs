@@ -1,6 +1,6 @@
 //! What the engine counts: decisions by outcome, reloads, and how full the table is.
 //!
-//! Invariant: counting costs one relaxed addition on memory that threads rarely share, and never blocks. Nothing here
+//! Invariant: counting costs one relaxed addition on memory that threads rarely share, and never blocks; none is lost. Nothing here
 //! holds a name, a key or a secret.
 
 use std::cell::Cell;
@@ -13,8 +13,11 @@ use crate::decision::Decision;
 use crate::reason::{METHODS, Method, REASONS, Reason};
 use crate::reload_history::Reload;
 
-/// Threads share this many sets of counters.
-const STRIPES: usize = 16;
+/// The first so many threads that count have a set of counters each.
+const OWN: usize = 48;
+/// All later ones share this many.
+const SHARED: usize = 16;
+const STRIPES: usize = OWN + SHARED;
 /// A counter for each reason, and one for each method of those that were allowed.
 const COUNTERS: usize = REASONS.len() + METHODS.len();
 
@@ -34,16 +37,23 @@ impl Counters {
         }
     }
 
-    /// Counts a decision, and gives it back.
+    /// Counts a decision.
     #[inline]
-    pub(crate) fn count(&self, decision: Decision) -> Decision {
+    pub(crate) fn count(&self, decision: &Decision) {
         let index = match (decision.reason, decision.method) {
             (Reason::Allowed, Some(method)) => REASONS.len() + method.index(),
             (reason, _) => reason.index(),
         };
+        let stripe = stripe();
+        let counter = &self.stripes[stripe][index];
         // Relaxed: a statistic; nothing is ordered by it.
-        self.stripes[stripe()][index].fetch_add(1, Ordering::Relaxed);
-        decision
+        if stripe < OWN {
+            // No other thread writes here, so nothing is lost between both, and it costs a third of an addition that is
+            // atomic as a whole.
+            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        } else {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts `n` decisions that allowed.
@@ -79,7 +89,7 @@ impl Counters {
     }
 }
 
-/// The stripe of this thread: handed out in turn.
+/// The stripe of this thread, the same in all engines: its own below [`OWN`], one that is shared above.
 #[inline]
 fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -88,10 +98,16 @@ fn stripe() -> usize {
     }
     STRIPE.with(|stripe| {
         if stripe.get() == usize::MAX {
-            // Relaxed: any distribution will do.
-            stripe.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
+            // Relaxed: each number is handed out once, whatever the order.
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            stripe.set(if number < OWN {
+                number
+            } else {
+                OWN + number % SHARED
+            });
         }
-        stripe.get()
+        // The bound is known, but not to the compiler.
+        stripe.get() % STRIPES
     })
 }
 

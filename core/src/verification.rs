@@ -15,7 +15,7 @@ use crate::config::ConfigError;
 use crate::credential::api_key::{ApiKeys, Flight, Outcome, Started, Verifier};
 use crate::credential::{self, Credential};
 use crate::decision::Decision;
-use crate::engine::Engine;
+use crate::engine::{Engine, Presented};
 use crate::reason::{Method, Reason};
 use crate::request::{Incoming as _, Question, Request};
 
@@ -35,7 +35,8 @@ impl Engine {
         now: Option<u64>,
     ) -> Decision {
         let identity = self.identify_waiting(request, now);
-        self.client(identity).check(question, now)
+        self.client(identity)
+            .check_presented(question, now, || Presented::Now(request))
     }
 
     /// Concludes a verification that was started: counts what it came to, and records it if the client was refused, as

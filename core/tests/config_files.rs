@@ -64,6 +64,10 @@ fn a_file_of_apm_server_7_17_loads_with_a_warning_for_each_deprecated_key() {
         config.anonymous.allow_service,
         ["shop-frontend", "shop-checkout"]
     );
+    assert_eq!(
+        config.rum_allow_origins,
+        ["https://shop.example", "https://*.shop.example"]
+    );
     let warned: Vec<&str> = loaded.warnings.iter().map(|w| w.key.as_str()).collect();
     assert_eq!(
         warned,
@@ -87,7 +91,8 @@ fn a_file_of_apm_server_7_17_loads_with_a_warning_for_each_deprecated_key() {
 fn a_file_of_apm_server_8_loads_without_a_warning() {
     let loaded = Config::load(data("apm-server-8.yml")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.files, [data("apm-server-8.yml")]);
+    let authority = PathBuf::from("/etc/pki/root/ca.pem");
+    assert_eq!(loaded.files, [data("apm-server-8.yml"), authority]);
     let config = loaded.config;
     assert_eq!(config.secret_tokens.len(), 1);
     assert_eq!(config.anonymous.enabled, Some(true));

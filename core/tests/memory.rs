@@ -114,7 +114,7 @@ fn p5_huge_tables_are_touched_lazily() {
     let engine = engine(COUNTERS);
     let grown = resident().saturating_sub(before);
     println!("{COUNTERS} counters: {grown} bytes more in memory");
-    // The counters are 1.25 GB. What an engine needs besides, and what the other tests of this process use meanwhile, is far below this.
+    // The counters are 850 MB. What an engine needs besides, and what the other tests of this process use meanwhile, is far below this.
     assert!(grown < 64 << 20, "{grown} bytes of an unused table");
     let request = Request::from_peer(Ipv4Addr::LOCALHOST.into());
     let resource = Resource {

@@ -100,6 +100,59 @@ fn a_client_that_is_decided_in_steps_is_recorded_with_its_resource() {
 }
 
 #[test]
+fn a_step_that_refuses_an_api_key_names_its_id() {
+    let key = tollbar::api_key::generate_with_id("reader").unwrap();
+    let engine = Engine::from_yaml(&format!(
+        "{{apm-server.auth.api_key: {{enabled: true, keys: [{{id: reader, hash: {}, privileges: ['config_agent:read']}}]}}}}",
+        key.hash
+    ))
+    .unwrap();
+    let header = format!("ApiKey {}", *key.credential);
+    let request = Request {
+        authorization: Some(header.as_bytes()),
+        ..Request::from_peer(IP)
+    };
+    let shop = Resource {
+        agent: Some("java"),
+        service: Some("shop"),
+    };
+    let client = engine.authenticate(&request);
+    assert_eq!(
+        client.authorize(Action::Ingest, shop).reason,
+        Reason::MissingPrivilege
+    );
+    // As bindings keep it; and after a reload that refuses everything.
+    let kept = client.identity();
+    assert!(!engine.client(kept).rum_route().allowed());
+    engine
+        .reload_yaml("apm-server.auth.secret_token: hunter2")
+        .unwrap();
+    assert!(!engine.client(kept).admit(1, None).allowed());
+    let mut decision = [Decision::default()];
+    engine
+        .admit_batch(&[(kept, 1)], None, &mut decision)
+        .unwrap();
+    let refused = engine.check_blocking(&request, &Question::default(), None);
+    let recent = engine.recent_refusals();
+    let reasons: Vec<Reason> = recent.iter().map(|refusal| refusal.reason).collect();
+    assert_eq!(
+        reasons,
+        [
+            Reason::MissingPrivilege,
+            Reason::RumDisabled,
+            Reason::ApiKeyNotConfigured,
+            Reason::ApiKeyNotConfigured,
+            refused.reason
+        ]
+    );
+    for refusal in &recent[..4] {
+        assert_eq!(refusal.credential_id.unwrap().as_str(), "reader");
+    }
+    assert_eq!(recent[0].service.unwrap().as_str(), "shop");
+    assert!(!format!("{recent:?}").contains(key.key.as_str()));
+}
+
+#[test]
 fn a_flood_is_counted_whole_and_recorded_in_part() {
     let engine = engine();
     std::thread::scope(|scope| {

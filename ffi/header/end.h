@@ -20,8 +20,8 @@
 #define TOLLBAR_ERROR_INIT { sizeof(tollbar_error), NULL, 0, 0, NULL, 0, 0, 0, TOLLBAR_STATUS_OK }
 
 #define TOLLBAR_CONFIG_INIT \
-    { sizeof(tollbar_config), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, TOLLBAR_PEM_NONE, \
-      TOLLBAR_PEM_NONE, 0, 0, 0, 0, 0, 0, TOLLBAR_SWITCH_DEFAULT, false, false, false, TOLLBAR_SWITCH_DEFAULT, \
+    { sizeof(tollbar_config), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, \
+      TOLLBAR_PEM_NONE, TOLLBAR_PEM_NONE, 0, 0, 0, 0, 0, 0, TOLLBAR_SWITCH_DEFAULT, false, false, false, TOLLBAR_SWITCH_DEFAULT, \
       TOLLBAR_TLS_CHECK_FULL }
 
 #define TOLLBAR_WATCH_OPTIONS_INIT { sizeof(tollbar_watch_options), 100000000, 10000000000 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tollbar::{Client, Identity};
+use tollbar::{Client, Engine, Identity};
 
 use crate::boundary::{self, Checked};
 use crate::decision::{Refused, decide, decide_batch, tollbar_decision};
@@ -14,14 +14,14 @@ use crate::request::{self, question, tollbar_question};
 use crate::status::tollbar_status;
 use crate::text::tollbar_str;
 
-/// A client that was identified, for servers that decide in steps: authorize each stream, admit each batch. A plain value of 64 bytes
+/// A client that was identified, for servers that decide in steps: authorize each stream, admit each batch. A plain value of 80 bytes
 /// that needs no free: copy it, keep it with the connection, drop it. It means something only to the engine that made it, as
 /// long as that lives.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct tollbar_client {
     /// The library's own.
-    pub opaque: [u64; 8],
+    pub opaque: [u64; 10],
 }
 
 /// What a client begins with.
@@ -29,29 +29,20 @@ const MAGIC: u64 = u64::from_le_bytes(*b"tollbar1");
 
 impl tollbar_client {
     #[inline]
-    pub(crate) fn new(engine: *const tollbar_engine, identity: Identity) -> Self {
-        let [codes, high, low, generation, token] = identity.to_words();
+    pub(crate) fn new(engine: &Engine, identity: Identity) -> Self {
+        let [a, b, c, d, e, f, g] = identity.to_words();
         Self {
-            opaque: [
-                MAGIC,
-                engine.addr() as u64,
-                codes,
-                high,
-                low,
-                generation,
-                token,
-                0,
-            ],
+            opaque: [MAGIC, engine.number(), a, b, c, d, e, f, g, 0],
         }
     }
 
     /// Who it is to this engine.
     #[inline]
-    pub(crate) fn identity(&self, engine: *const tollbar_engine) -> Checked<Identity> {
-        let [magic, made_by, codes, high, low, generation, token, _] = self.opaque;
+    pub(crate) fn identity(&self, engine: &Engine) -> Checked<Identity> {
+        let [magic, made_by, words @ .., _] = self.opaque;
         if magic == MAGIC
-            && made_by == engine.addr() as u64
-            && let Some(identity) = Identity::from_words([codes, high, low, generation, token])
+            && made_by == engine.number()
+            && let Some(identity) = Identity::from_words(words)
         {
             return Ok(identity);
         }
@@ -68,7 +59,7 @@ unsafe fn client<'a>(
 ) -> Checked<Client<'a>> {
     // SAFETY: the caller's promise.
     let (core, client) = unsafe { (core(engine)?, boundary::shared(client)?) };
-    Ok(core.client(client.identity(engine)?))
+    Ok(core.client(client.identity(core)?))
 }
 
 /// What authentication came to: allowed, 401, or pending.
@@ -79,7 +70,11 @@ pub unsafe extern "C" fn tollbar_client_decision(
     decision: *mut tollbar_decision,
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
-    unsafe { decide(decision, || Ok(self::client(engine, client)?.decision())) }
+    unsafe {
+        decide(decision, |places| {
+            places.answer(&self::client(engine, client)?.decision())
+        })
+    }
 }
 
 /// The rest of what tollbar_check() does, for a client that was identified already: the charge, the route, authorization.
@@ -93,10 +88,10 @@ pub unsafe extern "C" fn tollbar_client_check(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
             let question = self::question(question)?;
-            Ok(client.check(&question, boundary::optional(now_ns)?.copied()))
+            places.answer(&client.check(&question.checked(), boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -109,7 +104,11 @@ pub unsafe extern "C" fn tollbar_client_rum_route(
     decision: *mut tollbar_decision,
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
-    unsafe { decide(decision, || Ok(self::client(engine, client)?.rum_route())) }
+    unsafe {
+        decide(decision, |places| {
+            places.answer(&self::client(engine, client)?.rum_route())
+        })
+    }
 }
 
 /// Whether the client may do this on behalf of this agent and service, each NULL if it is not known. Charges nothing.
@@ -124,10 +123,10 @@ pub unsafe extern "C" fn tollbar_client_authorize(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
             let resource = request::resource(agent, service)?;
-            Ok(client.authorize(request::action(action)?, resource))
+            places.answer(&client.authorize(request::action(action)?, resource))
         })
     }
 }
@@ -144,9 +143,9 @@ pub unsafe extern "C" fn tollbar_client_admit(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
-            Ok(client.admit(n, boundary::optional(now_ns)?.copied()))
+            places.answer(&client.admit(n, boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -164,10 +163,10 @@ pub unsafe extern "C" fn tollbar_client_reserve(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let client = self::client(engine, client)?;
             let max_wait = Duration::from_nanos(max_wait_ns);
-            Ok(client.reserve(n, max_wait, boundary::optional(now_ns)?.copied()))
+            places.answer(&client.reserve(n, max_wait, boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -193,13 +192,14 @@ pub unsafe extern "C" fn tollbar_admit_batch(
             let clients = boundary::slice(clients, len)?;
             let ns = boundary::slice(ns, len)?;
             let now = boundary::optional(now_ns)?.copied();
-            let identity = |i: usize| clients[i].identity(engine);
+            let identity = |i: usize| clients[i].identity(core);
             let check = |i| identity(i).map(drop).map_err(Refused::from);
-            Ok(places.in_runs(check, |places, from, len| {
+            let places = *places;
+            Ok(places.in_runs(check, |from, len| {
                 // The check has let it pass, so the default is never taken.
                 let batch = |i| (identity(from + i).unwrap_or(Identity::NOBODY), ns[from + i]);
                 core.admit_each(len, batch, now, |i, decision| {
-                    places.decided(from + i, &decision)
+                    places.decided::<false>(from + i, decision);
                 });
             }))
         })

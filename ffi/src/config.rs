@@ -95,6 +95,14 @@ pub struct tollbar_config {
     pub allow_service: *const tollbar_str,
     /// How many.
     pub allow_service_len: usize,
+    /// `apm-server.rum.allow_origins`: origins whose pages may send to the RUM routes. None: `*`, which is all.
+    pub rum_allow_origins: *const tollbar_str,
+    /// How many.
+    pub rum_allow_origins_len: usize,
+    /// `apm-server.rum.allow_headers`: headers that pages may send besides those that agents do.
+    pub rum_allow_headers: *const tollbar_str,
+    /// How many.
+    pub rum_allow_headers_len: usize,
     /// `tollbar.trusted_proxies`: whose forwarding headers are believed.
     pub trusted_proxies: *const tollbar_network,
     /// How many.
@@ -176,6 +184,11 @@ pub(crate) unsafe fn config(pointer: *const tollbar_config) -> Checked<Config> {
                 event_limit: number(given.event_limit, default.anonymous.event_limit),
             },
             rum_enabled: given.rum_enabled != 0,
+            rum_allow_origins: match texts(given.rum_allow_origins, given.rum_allow_origins_len)? {
+                none if none.is_empty() => default.rum_allow_origins,
+                some => some,
+            },
+            rum_allow_headers: texts(given.rum_allow_headers, given.rum_allow_headers_len)?,
             trusted_proxies: list(given.trusted_proxies, given.trusted_proxies_len, network)?,
             ipv6_prefix: match given.ipv6_prefix {
                 0 => default.ipv6_prefix,

@@ -103,28 +103,11 @@ pub(crate) const REASONS: [(Reason, tollbar_reason); 15] = [
     (Reason::Pending, TOLLBAR_REASON_PENDING),
 ];
 
-#[inline]
+/// The number of a reason.
 pub(crate) fn reason_number(reason: Reason) -> raw_reason {
-    let number = match reason {
-        Reason::Allowed => TOLLBAR_REASON_ALLOWED,
-        Reason::MissingCredential => TOLLBAR_REASON_MISSING_CREDENTIAL,
-        Reason::UnknownScheme => TOLLBAR_REASON_UNKNOWN_SCHEME,
-        Reason::InvalidToken => TOLLBAR_REASON_INVALID_TOKEN,
-        Reason::InvalidApiKey => TOLLBAR_REASON_INVALID_API_KEY,
-        Reason::ApiKeyNotConfigured => TOLLBAR_REASON_API_KEY_NOT_CONFIGURED,
-        Reason::RumDisabled => TOLLBAR_REASON_RUM_DISABLED,
-        Reason::AgentNotAllowed => TOLLBAR_REASON_AGENT_NOT_ALLOWED,
-        Reason::ServiceNotAllowed => TOLLBAR_REASON_SERVICE_NOT_ALLOWED,
-        Reason::AnonymousNotPermitted => TOLLBAR_REASON_ANONYMOUS_NOT_PERMITTED,
-        Reason::MissingPrivilege => TOLLBAR_REASON_MISSING_PRIVILEGE,
-        Reason::RateLimited => TOLLBAR_REASON_RATE_LIMITED,
-        Reason::ExceedsBurst => TOLLBAR_REASON_EXCEEDS_BURST,
-        Reason::Unavailable => TOLLBAR_REASON_UNAVAILABLE,
-        Reason::Pending => TOLLBAR_REASON_PENDING,
-        // A reason that the core has and this file does not is seen by the test below.
-        _ => TOLLBAR_REASON_UNAVAILABLE,
-    };
-    number as u8
+    let known = REASONS.iter().find(|(core, _)| *core == reason);
+    // A reason that the core has and this file does not is seen by the test below.
+    known.map_or(TOLLBAR_REASON_UNAVAILABLE, |(_, number)| *number) as u8
 }
 
 fn reason(number: raw_reason) -> Option<Reason> {
@@ -202,64 +185,136 @@ pub struct tollbar_decision {
     pub wait_ns: u64,
     /// The number of the configuration under which this was decided: 1 at start, one more at each reload.
     pub generation: u64,
-    /// The counter's theoretical arrival time after this decision, and the instant of the decision, in nanoseconds of one clock.
+    /// The counter's theoretical arrival time after this decision, in nanoseconds of the same clock as `now_ns`.
     pub tat_ns: u64,
-    /// See `tat_ns`.
-    pub now_ns: u64,
     /// The limit that it was decided under, in events a second; 0: no counter was consulted.
     pub event_limit: u32,
     /// The largest batch that ever fits is `event_limit` times this.
     pub burst_multiplier: u32,
+    /// The instant of the decision.
+    pub now_ns: u64,
 }
 
 // SAFETY: `repr(C)`, the size first, and nothing but numbers.
 unsafe impl Versioned for tollbar_decision {}
 
+/// For each action and reason of the core, in its order, the eight bytes from `allowed` on, but for those of `method`, `action` and
+/// `client_prefix`.
+const CODES: [[u64; 16]; 4] = {
+    use std::mem::offset_of;
+    assert!(offset_of!(tollbar_decision, allowed) == 8);
+    assert!(offset_of!(tollbar_decision, reason) == 9);
+    assert!(offset_of!(tollbar_decision, method) == 10);
+    assert!(offset_of!(tollbar_decision, action) == 11);
+    assert!(offset_of!(tollbar_decision, http_status) == 12);
+    assert!(offset_of!(tollbar_decision, grpc_status) == 14);
+    assert!(offset_of!(tollbar_decision, client_prefix) == 15);
+
+    let mut codes = [[0; 16]; 4];
+    let actions = [Action::Ingest, Action::AgentConfig, Action::Sourcemap];
+    let mut i = 0;
+    while i < actions.len() {
+        let mut j = 0;
+        while j < REASONS.len() {
+            let (reason, number) = REASONS[j];
+            let decision = Decision {
+                reason,
+                action: actions[i],
+                ..NOBODY
+            };
+            let [high, low] = decision.http_status().to_ne_bytes();
+            let grpc = decision.grpc_status() as u8;
+            let bytes = [
+                decision.allowed() as u8,
+                number as u8,
+                0,
+                0,
+                high,
+                low,
+                grpc,
+                0,
+            ];
+            codes[actions[i] as usize][reason as usize] = u64::from_ne_bytes(bytes);
+            j += 1;
+        }
+        i += 1;
+    }
+    codes
+};
+
+/// A decision on nobody: 401.
+const NOBODY: Decision = Decision {
+    reason: Reason::MissingCredential,
+    action: Action::Ingest,
+    method: None,
+    client: ClientKey::from_parts(0, 128),
+    rate: None,
+    generation: 0,
+};
+
 impl tollbar_decision {
+    /// Writes a decision, field by field: what is put together elsewhere first has to be waited for when it is copied.
+    ///
+    /// # Safety
+    /// `place` is writable.
     #[inline]
-    pub(crate) fn new(decision: &Decision, size: usize) -> Self {
-        let never = |ns: Option<u64>| ns.unwrap_or(TOLLBAR_NEVER);
-        let rate = decision.rate.unwrap_or(Rate {
-            retry_after_ns: Some(0),
-            ..Rate::default()
-        });
-        Self {
-            size,
-            allowed: decision.allowed().into(),
-            reason: reason_number(decision.reason),
-            method: method_number(decision.method),
-            action: action_number(decision.action),
-            http_status: decision.http_status(),
-            grpc_status: decision.grpc_status() as u8,
-            client_prefix: decision.client.prefix(),
-            client: decision.client.bits().to_be_bytes(),
-            status: tollbar_status::TOLLBAR_STATUS_OK as u32,
-            retry_after_s: decision
-                .retry_after_seconds()
-                .map_or(0, |seconds| seconds.try_into().unwrap_or(u32::MAX)),
-            retry_after_ns: never(rate.retry_after_ns),
-            wait_ns: rate.wait_ns,
-            generation: decision.generation,
-            tat_ns: rate.tat,
-            now_ns: rate.now,
-            event_limit: rate.limits.event_limit,
-            burst_multiplier: rate.limits.burst_multiplier,
+    unsafe fn write(place: *mut Self, decision: &Decision, size: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*place).size = size;
+            // What the reason, the method and the action say stands side by side, and is written at once.
+            let codes = CODES[(decision.action as usize) & 3][(decision.reason as usize) & 15];
+            let method = method_number(decision.method);
+            let action = action_number(decision.action);
+            let prefix = decision.client.prefix();
+            let others = u64::from_ne_bytes([0, 0, method, action, 0, 0, 0, prefix]);
+            (&raw mut (*place).allowed)
+                .cast::<u64>()
+                .write(codes | others);
+            (*place).client = decision.client.bits().to_be_bytes();
+            (*place).status = tollbar_status::TOLLBAR_STATUS_OK as u32;
+            (*place).generation = decision.generation;
+            match &decision.rate {
+                None => {
+                    (*place).retry_after_s = 0;
+                    (*place).retry_after_ns = 0;
+                    (*place).wait_ns = 0;
+                    (*place).tat_ns = 0;
+                    (*place).now_ns = 0;
+                    (*place).event_limit = 0;
+                    (*place).burst_multiplier = 0;
+                }
+                Some(rate) => {
+                    let seconds = decision.retry_after_seconds().unwrap_or(0);
+                    (*place).retry_after_s = seconds.try_into().unwrap_or(u32::MAX);
+                    (*place).retry_after_ns = rate.retry_after_ns.unwrap_or(TOLLBAR_NEVER);
+                    (*place).wait_ns = rate.wait_ns;
+                    // Apart in the struct, so that no compiler copies the two as one, which would have to wait for both.
+                    (*place).tat_ns = rate.tat;
+                    (*place).event_limit = rate.limits.event_limit;
+                    (*place).burst_multiplier = rate.limits.burst_multiplier;
+                    (*place).now_ns = rate.now;
+                }
+            }
         }
     }
 
-    /// The decision where none was made.
+    /// Writes that no decision was made.
+    ///
+    /// # Safety
+    /// `place` is writable.
     #[cold]
-    fn refused(refused: Refused, size: usize) -> Self {
+    unsafe fn refuse(place: *mut Self, refused: &Refused, size: usize) {
         let default = Decision::default();
-        let reason = reason(refused.reason as u8);
         let decision = Decision {
-            reason: reason.unwrap_or(default.reason),
+            reason: reason(refused.reason as u8).unwrap_or(default.reason),
             ..default
         };
-        Self {
-            reason: refused.reason as u8,
-            status: refused.status as u32,
-            ..Self::new(&decision, size)
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::write(place, &decision, size);
+            (*place).reason = refused.reason as u8;
+            (*place).status = refused.status as u32;
         }
     }
 
@@ -306,20 +361,39 @@ impl From<tollbar_status> for Refused {
 }
 
 /// Where decisions are written.
+#[derive(Clone, Copy)]
 pub(crate) struct Places(Outputs<tollbar_decision>);
 
 impl Places {
+    /// See [`Outputs::is_usual`].
+    pub(crate) fn is_usual(&self) -> bool {
+        self.0.is_usual()
+    }
+
     #[inline]
-    pub(crate) fn decided(&self, i: usize, decision: &Decision) {
-        self.0
-            .set(i, tollbar_decision::new(decision, self.0.size()));
+    pub(crate) fn decided<const USUAL: bool>(&self, i: usize, decision: &Decision) {
+        let size = self.0.size::<USUAL>();
+        // SAFETY: the place is writable.
+        self.0.with::<USUAL>(i, |place| unsafe {
+            tollbar_decision::write(place, decision, size)
+        });
+    }
+
+    /// Writes the only decision.
+    #[inline]
+    pub(crate) fn answer(&self, decision: &Decision) -> Result<(), Refused> {
+        self.decided::<false>(0, decision);
+        Ok(())
     }
 
     /// Writes that no decision was made.
     #[cold]
-    fn refused(&self, i: usize, refused: Refused) {
-        self.0
-            .set(i, tollbar_decision::refused(refused, self.0.size()));
+    fn refused(&self, i: usize, refused: &Refused) {
+        let size = self.0.size::<false>();
+        // SAFETY: the place is writable.
+        self.0.with::<false>(i, |place| unsafe {
+            tollbar_decision::refuse(place, refused, size)
+        });
     }
 
     /// Refuses those that `check` refuses, and has the others decided in runs: `decide` gets the first and the number of each. What
@@ -328,7 +402,7 @@ impl Places {
     pub(crate) fn in_runs(
         &self,
         check: impl Fn(usize) -> Result<(), Refused>,
-        decide: impl Fn(&Self, usize, usize),
+        decide: impl Fn(usize, usize),
     ) -> tollbar_status {
         let mut status = tollbar_status::TOLLBAR_STATUS_OK;
         let mut from = 0;
@@ -337,49 +411,38 @@ impl Places {
                 if status == tollbar_status::TOLLBAR_STATUS_OK {
                     status = refused.status;
                 }
-                self.refused(i, refused);
+                self.refused(i, &refused);
                 if from < i {
-                    decide(self, from, i - from);
+                    decide(from, i - from);
                 }
                 from = i + 1;
             }
         }
         if from < self.0.len() {
-            decide(self, from, self.0.len() - from);
+            decide(from, self.0.len() - from);
         }
         status
     }
 }
 
-/// Asks, and writes the decision, whatever comes of it.
+/// Has `ask` write the decision, or writes why none was made.
 ///
 /// # Safety
 /// If it is neither NULL nor misaligned, `place` has room for a decision of the size that it says.
 #[inline]
 pub(crate) unsafe fn decide(
     place: *mut tollbar_decision,
-    ask: impl FnOnce() -> Result<Decision, Refused>,
+    ask: impl FnOnce(&Places) -> Result<(), Refused>,
 ) -> tollbar_status {
-    let status = boundary::status(|| {
+    let asked = boundary::guarded(Err(tollbar_status::TOLLBAR_STATUS_PANIC.into()), || {
         // SAFETY: the caller's promise.
-        let places = Places(unsafe { Outputs::new(place, 1) }?);
-        match ask() {
-            Ok(decision) => {
-                places.decided(0, &decision);
-                Ok(())
-            }
-            Err(refused) => {
-                let status = refused.status;
-                places.refused(0, refused);
-                Err(status)
-            }
-        }
+        ask(&Places(unsafe { Outputs::new(place, 1) }?))
     });
-    if status == tollbar_status::TOLLBAR_STATUS_PANIC {
+    match asked {
+        Ok(()) => tollbar_status::TOLLBAR_STATUS_OK,
         // SAFETY: the caller's promise.
-        unsafe { refuse_all(place, 1, status) };
+        Err(refused) => unsafe { refuse_all(place, 1, refused) },
     }
-    status
 }
 
 /// As [`decide`] for `len` decisions. `ask` writes them, or returns why none was made.
@@ -396,27 +459,26 @@ pub(crate) unsafe fn decide_batch(
         // SAFETY: the caller's promise.
         ask(&Places(unsafe { Outputs::new(first, len) }?))
     });
-    asked.unwrap_or_else(|status| {
+    match asked {
+        Ok(status) => status,
         // SAFETY: the caller's promise.
-        unsafe { refuse_all(first, len, status) };
-        status
-    })
+        Err(status) => unsafe { refuse_all(first, len, status.into()) },
+    }
 }
 
-/// Writes that no decision was made, as far as there is room.
+/// Writes that no decision was made, as far as there is room. Returns why.
 ///
 /// # Safety
 /// As [`Outputs::new`].
 #[cold]
-unsafe fn refuse_all(first: *mut tollbar_decision, len: usize, status: tollbar_status) {
-    let _ = boundary::status(|| {
+unsafe fn refuse_all(first: *mut tollbar_decision, len: usize, refused: Refused) -> tollbar_status {
+    boundary::guarded((), || {
         // SAFETY: the caller's promise.
-        let places = Places(unsafe { Outputs::new(first, len) }?);
-        for i in 0..len {
-            places.refused(i, status.into());
+        if let Ok(places) = unsafe { Outputs::new(first, len) }.map(Places) {
+            (0..len).for_each(|i| places.refused(i, &refused));
         }
-        Ok(())
     });
+    refused.status
 }
 
 /// The stable name of a reason: "allowed", "invalid_token", "rate_limited"; "undecided" if it is none. Static text, never NULL.
@@ -527,15 +589,7 @@ unsafe fn about_rate(decision: *const tollbar_decision, ask: impl FnOnce(Rate) -
 pub unsafe extern "C" fn tollbar_decision_www_authenticate(
     decision: *const tollbar_decision,
 ) -> *const c_char {
-    const UNAUTHENTICATED: Decision = Decision {
-        reason: Reason::MissingCredential,
-        action: Action::Ingest,
-        method: None,
-        client: ClientKey::from_parts(0, 128),
-        rate: None,
-        generation: 0,
-    };
-    const VALUE: &str = match UNAUTHENTICATED.www_authenticate() {
+    const VALUE: &str = match NOBODY.www_authenticate() {
         Some(value) => value,
         None => "",
     };
@@ -595,7 +649,12 @@ mod tests {
                 ..tollbar::Question::default()
             };
             let decision = engine.check(&request, &question, Some(7));
-            let c = tollbar_decision::new(&decision, size_of::<tollbar_decision>());
+            let mut c = std::mem::MaybeUninit::<tollbar_decision>::uninit();
+            // SAFETY: written, then read.
+            let c = unsafe {
+                tollbar_decision::write(c.as_mut_ptr(), &decision, size_of::<tollbar_decision>());
+                c.assume_init()
+            };
             assert_eq!(c.get(), Some(decision));
         }
     }

@@ -9,9 +9,9 @@ use tollbar::{Engine, Request};
 use crate::boundary::{self, Checked, guarded};
 use crate::client::tollbar_client;
 use crate::config::{self, tollbar_config};
-use crate::decision::{decide, decide_batch, tollbar_decision};
+use crate::decision::{Places, decide, decide_batch, tollbar_decision};
 use crate::error::{Failure, Report, tollbar_error};
-use crate::request::{Borrowed, checked_question, question, tollbar_question, tollbar_request};
+use crate::request::{Borrowed, default_question, question, tollbar_question, tollbar_request};
 use crate::sized::Inputs;
 use crate::status::tollbar_status;
 use crate::text::tollbar_str;
@@ -134,14 +134,14 @@ pub unsafe extern "C" fn tollbar_check(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let core = core(engine)?;
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
-            let decision = core.check_incoming(&request, &question, now);
+            let decision = core.check_incoming(&request, &question.checked(), now);
             request.well_formed()?;
-            Ok(decision)
+            places.answer(&decision)
         })
     }
 }
@@ -166,32 +166,54 @@ pub unsafe extern "C" fn tollbar_check_batch(
             let core = core(engine)?;
             let requests = Inputs::new(requests, len)?;
             let questions = if questions.is_null() {
-                None
+                Inputs::same(default_question())
             } else {
-                Some(Inputs::new(questions, len)?)
+                Inputs::new(questions, len)?
             };
-            let question = |i| questions.as_ref().and_then(|all| all.get(i));
             let now = boundary::optional(now_ns)?.copied();
-            let check = |i| {
-                let request = requests.get(i);
-                let request = request.ok_or(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT)?;
-                Borrowed::of(request)?.check_headers()?;
-                question(i).map_or(Ok(()), |question| question.get().map(drop))
-            };
-            Ok(places.in_runs(check, |places, from, len| {
-                core.check_each(
-                    len,
-                    |i| {
-                        // The check let it pass.
-                        let request = Borrowed::checked(requests.at(from + i));
-                        (request, checked_question(question(from + i)))
-                    },
-                    now,
-                    |i, decision| places.decided(from + i, &decision),
-                );
-            }))
+            // All of the sizes that this library knows: the steps are constants then.
+            let usual = requests.is_usual() && questions.is_usual() && places.is_usual();
+            Ok(if usual {
+                check_all::<true>(core, requests, questions, now, *places)
+            } else {
+                check_all::<false>(core, requests, questions, now, *places)
+            })
         })
     }
+}
+
+/// Checks every request with its question; those that are malformed are refused. `USUAL`: all have the sizes that are known here.
+///
+/// # Safety
+/// There are as many requests and questions as places, and they are as the header asks.
+unsafe fn check_all<const USUAL: bool>(
+    core: &Engine,
+    requests: Inputs<tollbar_request>,
+    questions: Inputs<tollbar_question>,
+    now: Option<u64>,
+    places: Places,
+) -> tollbar_status {
+    // SAFETY: the caller's promise.
+    let check = move |i| unsafe {
+        let request = requests.at::<USUAL>(i);
+        request.check()?;
+        if request.headers_len != 0 {
+            Borrowed::checked(request).check_headers()?;
+        }
+        questions.at::<USUAL>(i).check()
+    };
+    places.in_runs(check, move |from, len| {
+        let ask = move |i| {
+            // SAFETY: the check let it pass.
+            unsafe {
+                let request = Borrowed::checked(requests.at::<USUAL>(from + i));
+                (request, questions.at::<USUAL>(from + i).checked())
+            }
+        };
+        core.check_each(len, ask, now, move |i, decision| {
+            places.decided::<USUAL>(from + i, decision);
+        });
+    })
 }
 
 /// Identifies a client, for a server that decides the rest in steps. Charges nothing. A client that was refused is written as well: it
@@ -213,7 +235,7 @@ pub unsafe extern "C" fn tollbar_authenticate(
             let now = boundary::optional(now_ns)?.copied();
             let identity = core.authenticate_incoming(&request, now).identity();
             request.well_formed()?;
-            Ok(tollbar_client::new(engine, identity))
+            Ok(tollbar_client::new(core, identity))
         })
     }
 }
@@ -230,7 +252,7 @@ pub(crate) unsafe fn identified(
     boundary::status(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            boundary::write(client, tollbar_client { opaque: [0; 8] })?;
+            boundary::write(client, tollbar_client { opaque: [0; 10] })?;
             boundary::write(client, identify()?)
         }
     })
@@ -247,13 +269,14 @@ pub unsafe extern "C" fn tollbar_check_blocking(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, || {
+        decide(decision, |places| {
             let core = core(engine)?;
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
-            let decide = |request: &Request<'_>| core.check_blocking(request, &question, now);
-            Ok(request.with_request(decide)?)
+            let decide =
+                |request: &Request<'_>| core.check_blocking(request, &question.checked(), now);
+            places.answer(&request.with_request(decide)?)
         })
     }
 }

@@ -65,9 +65,15 @@ mod error;
 
 mod config;
 
+<<<<<<< HEAD
 pub use admit::*;
+=======
+mod cors;
+
+>>>>>>> main
 pub use client::*;
 pub use config::*;
+pub use cors::*;
 pub use decision::*;
 pub use engine::*;
 pub use error::*;

@@ -118,7 +118,7 @@ pub unsafe extern "C" fn tollbar_engine_refusals(
             let all = core.recent_refusals();
             let latest = all.iter().skip(all.len().saturating_sub(capacity));
             for (i, refusal) in latest.enumerate() {
-                places.set(i, tollbar_refusal::new(refusal, places.size()));
+                places.set(i, tollbar_refusal::new(refusal, places.size::<false>()));
             }
             boundary::write(count, all.len().min(capacity))?;
             if !total.is_null() {

@@ -8,6 +8,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use tollbar::{Action, Incoming, Question, Request, Resource};
 
 use crate::boundary::{self, Checked};
+use crate::decision::tollbar_reason::{
+    TOLLBAR_REASON_AGENT_NOT_ALLOWED, TOLLBAR_REASON_SERVICE_NOT_ALLOWED,
+};
 use crate::decision::{Refused, tollbar_reason};
 use crate::ip::tollbar_ip;
 use crate::raw::{raw_action, raw_bool};
@@ -68,6 +71,22 @@ pub struct tollbar_request {
 // SAFETY: `repr(C)`, the size first, and nothing but numbers and pointers.
 unsafe impl Versioned for tollbar_request {}
 
+impl tollbar_request {
+    /// Whether it is one, its headers not looked at.
+    ///
+    /// # Safety
+    /// Its texts and headers are there.
+    #[inline]
+    pub(crate) unsafe fn check(&self) -> Checked<()> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.authorization.bytes()?;
+            boundary::slice(self.headers, self.headers_len)?;
+        }
+        self.peer.get().map(drop)
+    }
+}
+
 /// What is asked about a request. Begin with TOLLBAR_QUESTION_INIT, which is also what NULL stands for: may one event of an agent
 /// and a service that are not known be ingested now?
 #[repr(C)]
@@ -90,90 +109,120 @@ pub struct tollbar_question {
 // SAFETY: `repr(C)`, the size first, and nothing but numbers and pointers.
 unsafe impl Versioned for tollbar_question {}
 
+/// What NULL stands for.
+static DEFAULT: Shared = Shared(tollbar_question {
+    size: size_of::<tollbar_question>(),
+    cost: 1,
+    agent: tollbar_str::NONE,
+    service: tollbar_str::NONE,
+    action: tollbar_action::TOLLBAR_ACTION_INGEST as u8,
+    rum: 0,
+});
+
+struct Shared(tollbar_question);
+
+// SAFETY: its pointers are NULL.
+unsafe impl Sync for Shared {}
+
 impl tollbar_question {
+    /// Whether it is one.
+    ///
     /// # Safety
     /// Its texts are there.
+    #[inline(always)]
+    pub(crate) unsafe fn check(&self) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.action < 3 && self.agent.is_plain() && self.service.is_plain() {
+                return Ok(());
+            }
+            self.check_slowly()
+        }
+    }
+
+    /// # Safety
+    /// As [`tollbar_question::check`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn check_slowly(&self) -> Result<(), Refused> {
+        action(self.action)?;
+        // SAFETY: the caller's promise.
+        unsafe { resource(self.agent, self.service) }.map(drop)
+    }
+
+    /// The core's, of one that passed [`tollbar_question::check`] before.
+    ///
+    /// # Safety
+    /// As there, during `'a`; and it let it pass.
     #[inline]
-    pub(crate) unsafe fn get<'a>(&self) -> Result<Question<'a>, Refused> {
-        Ok(Question {
-            action: action(self.action)?,
-            // SAFETY: the caller's promise.
-            resource: unsafe { resource(self.agent, self.service) }?,
-            rum: self.rum != 0,
-            cost: self.cost,
-        })
+    pub(crate) unsafe fn checked<'a>(&self) -> Question<'a> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Question {
+                action: action(self.action).unwrap_or_default(),
+                resource: Resource {
+                    agent: self.agent.checked_utf8(),
+                    service: self.service.checked_utf8(),
+                },
+                rum: self.rum != 0,
+                cost: self.cost,
+            }
+        }
     }
 }
 
-/// A question that passed [`tollbar_question::get`] before; `None`: the default.
+/// A question of the caller's, or what NULL stands for.
 ///
 /// # Safety
-/// As there; and it let it pass.
-#[inline]
-pub(crate) unsafe fn checked_question<'a>(question: Option<&tollbar_question>) -> Question<'a> {
-    let Some(question) = question else {
-        return Question::default();
-    };
-    // SAFETY: the text was looked at.
-    let text = |text: tollbar_str| unsafe {
-        (!text.data.is_null()).then(|| {
-            let bytes = std::slice::from_raw_parts(text.data.cast(), text.len);
-            std::str::from_utf8_unchecked(bytes)
-        })
-    };
-    Question {
-        action: action(question.action).unwrap_or_default(),
-        resource: Resource {
-            agent: text(question.agent),
-            service: text(question.service),
-        },
-        rum: question.rum != 0,
-        cost: question.cost,
-    }
-}
-
-/// # Safety
-/// NULL, or a question whose texts are there.
+/// NULL, or a question whose texts are there during `'a`.
 #[inline]
 pub(crate) unsafe fn question<'a>(
     pointer: *const tollbar_question,
-) -> Result<Question<'a>, Refused> {
+) -> Result<&'a tollbar_question, Refused> {
     // SAFETY: the caller's promise.
-    match unsafe { sized::optional_input(pointer) }? {
-        // SAFETY: the caller's promise.
-        Some(question) => unsafe { question.get() },
-        None => Ok(Question::default()),
+    unsafe {
+        let question = sized::optional_input(pointer)?.unwrap_or(&DEFAULT.0);
+        question.check()?;
+        Ok(question)
     }
+}
+
+/// What is asked where there are no questions.
+#[inline]
+pub(crate) fn default_question() -> &'static tollbar_question {
+    &DEFAULT.0
 }
 
 /// An agent and a service. A name that is not UTF-8 is nobody's that is allowed.
 ///
 /// # Safety
 /// The texts are there.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn resource<'a>(
     agent: tollbar_str,
     service: tollbar_str,
 ) -> Result<Resource<'a>, Refused> {
     // SAFETY: the caller's promise.
     let (agent, service) = unsafe { (agent.utf8(), service.utf8()) };
-    let refused = |reason| {
-        move |status| match status {
-            tollbar_status::TOLLBAR_STATUS_INVALID_UTF8 => Refused { status, reason },
-            other => other.into(),
-        }
-    };
-    Ok(Resource {
-        agent: agent.map_err(refused(tollbar_reason::TOLLBAR_REASON_AGENT_NOT_ALLOWED))?,
-        service: service.map_err(refused(tollbar_reason::TOLLBAR_REASON_SERVICE_NOT_ALLOWED))?,
-    })
+    match (agent, service) {
+        (Ok(agent), Ok(service)) => Ok(Resource { agent, service }),
+        (Err(status), _) => Err(no_name(status, TOLLBAR_REASON_AGENT_NOT_ALLOWED)),
+        (_, Err(status)) => Err(no_name(status, TOLLBAR_REASON_SERVICE_NOT_ALLOWED)),
+    }
+}
+
+#[cold]
+fn no_name(status: tollbar_status, reason: tollbar_reason) -> Refused {
+    match status {
+        tollbar_status::TOLLBAR_STATUS_INVALID_UTF8 => Refused { status, reason },
+        other => other.into(),
+    }
 }
 
 /// A request of the caller's, in the form that the core asks.
 pub(crate) struct Borrowed<'a> {
-    authorization: Option<&'a [u8]>,
-    headers: &'a [tollbar_header],
-    peer: IpAddr,
+    /// It was let pass.
+    request: &'a tollbar_request,
     /// Whether a header was met that is none. It was passed over.
     malformed: Cell<bool>,
 }
@@ -184,46 +233,21 @@ impl<'a> Borrowed<'a> {
     #[inline]
     pub(crate) unsafe fn new(pointer: *const tollbar_request) -> Checked<Self> {
         // SAFETY: the caller's promise.
-        unsafe { Self::of(sized::input(pointer)?) }
+        unsafe {
+            let request = sized::input(pointer)?;
+            request.check()?;
+            Ok(Self::checked(request))
+        }
     }
 
-    /// # Safety
-    /// Its texts and headers are there during `'a`.
-    #[inline]
-    pub(crate) unsafe fn of(request: &tollbar_request) -> Checked<Self> {
-        Ok(Self {
-            // SAFETY: the caller's promise.
-            authorization: unsafe { request.authorization.bytes() }?,
-            // SAFETY: the caller's promise.
-            headers: unsafe { boundary::slice(request.headers, request.headers_len) }?,
-            peer: request.peer.get()?,
-            malformed: Cell::new(false),
-        })
-    }
-
-    /// As [`Borrowed::of`], of a request that passed it before.
+    /// Of a request that passed [`tollbar_request::check`] before.
     ///
     /// # Safety
-    /// As there; and `of` let it pass.
+    /// As there, during `'a`; and it let it pass.
     #[inline]
-    pub(crate) unsafe fn checked(request: &tollbar_request) -> Self {
-        let bytes = request.authorization;
-        let present = !bytes.data.is_null();
+    pub(crate) unsafe fn checked(request: &'a tollbar_request) -> Self {
         Self {
-            authorization: present.then(|| {
-                // SAFETY: `of` looked at it.
-                unsafe { std::slice::from_raw_parts(bytes.data.cast(), bytes.len) }
-            }),
-            headers: match request.headers_len {
-                0 => &[],
-                // SAFETY: as above.
-                len => unsafe { std::slice::from_raw_parts(request.headers, len) },
-            },
-            // `of` let no other family pass than 4 and 6.
-            peer: request
-                .peer
-                .get()
-                .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            request,
             malformed: Cell::new(false),
         }
     }
@@ -249,8 +273,8 @@ impl<'a> Borrowed<'a> {
         let headers: Vec<(&[u8], &[u8])> = self.headers().collect();
         self.well_formed()?;
         Ok(use_it(&Request {
-            authorization: self.authorization,
-            peer: self.peer,
+            authorization: self.credential(),
+            peer: self.peer(),
             headers: &headers,
         }))
     }
@@ -259,18 +283,26 @@ impl<'a> Borrowed<'a> {
 impl Incoming for Borrowed<'_> {
     #[inline]
     fn peer(&self) -> IpAddr {
-        self.peer
+        // No other family than 4 and 6 was let pass.
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.request.peer.get().unwrap_or(nobody)
     }
 
     #[inline]
     fn credential(&self) -> Option<&[u8]> {
-        self.authorization
+        // SAFETY: the request was let pass.
+        unsafe { self.request.authorization.checked_bytes() }
     }
 
     #[inline]
     fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
-        self.headers.iter().filter_map(|header| {
-            // SAFETY: promised to `Borrowed::of`.
+        let headers = match self.request.headers_len {
+            0 => &[],
+            // SAFETY: the request was let pass.
+            len => unsafe { std::slice::from_raw_parts(self.request.headers, len) },
+        };
+        headers.iter().filter_map(|header| {
+            // SAFETY: promised to `Borrowed::new` and `Borrowed::checked`.
             match unsafe { (header.name.bytes(), header.value.bytes()) } {
                 (Ok(name), Ok(value)) => {
                     Some((name.unwrap_or_default(), value.unwrap_or_default()))

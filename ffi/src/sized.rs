@@ -10,6 +10,9 @@
 use crate::boundary::{Checked, fits, usable};
 use crate::status::tollbar_status;
 
+/// No struct of this ABI will ever be larger: what says so was not initialised, and walking through so much would end the program.
+const LARGEST: usize = 1 << 16;
+
 /// A struct that begins with its size.
 ///
 /// # Safety
@@ -25,7 +28,7 @@ unsafe fn size<T: Versioned>(pointer: *const T) -> Checked<usize> {
     usable(pointer)?;
     // SAFETY: every such struct has a `usize` first.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size < size_of::<T>() || size > isize::MAX as usize {
+    if size < size_of::<T>() || size > LARGEST {
         return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
     }
     Ok(size)
@@ -79,7 +82,6 @@ unsafe fn only_zeros_beyond<T>(pointer: *const T, size: usize) -> Checked<()> {
 pub(crate) struct Inputs<T> {
     first: *const T,
     stride: usize,
-    len: usize,
 }
 
 impl<T: Versioned> Inputs<T> {
@@ -100,24 +102,31 @@ impl<T: Versioned> Inputs<T> {
                 unsafe { only_zeros_beyond(first.byte_add(i * stride), stride) }?;
             }
         }
-        Ok(Self { first, stride, len })
+        Ok(Self { first, stride })
     }
 
-    /// The i-th of them.
-    #[inline]
-    pub(crate) fn get(&self, i: usize) -> Option<&T> {
-        // SAFETY: there are more than `i`.
-        (i < self.len).then(|| unsafe { self.at(i) })
+    /// This one, as often as it takes.
+    pub(crate) fn same(one: &'static T) -> Self {
+        Self {
+            first: one,
+            stride: 0,
+        }
     }
 
     /// The i-th of them.
     ///
     /// # Safety
-    /// There are more than `i`.
+    /// There are more than `i`, and they live during `'a`. `USUAL` is true only if [`Inputs::is_usual`].
     #[inline]
-    pub(crate) unsafe fn at(&self, i: usize) -> &T {
+    pub(crate) unsafe fn at<'a, const USUAL: bool>(&self, i: usize) -> &'a T {
+        let stride = if USUAL { size_of::<T>() } else { self.stride };
         // SAFETY: within what the caller of `new` promised, and aligned as its size is a multiple of its alignment.
-        unsafe { &*self.first.byte_add(i * self.stride) }
+        unsafe { &*self.first.byte_add(i * stride) }
+    }
+
+    /// Whether each has the size that is known here: then `USUAL` may be true.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.stride == size_of::<T>()
     }
 }
 
@@ -158,8 +167,13 @@ impl<T: Versioned> Outputs<T> {
 
     /// The size of each.
     #[inline]
-    pub(crate) fn size(&self) -> usize {
-        self.stride
+    pub(crate) fn size<const USUAL: bool>(&self) -> usize {
+        if USUAL { size_of::<T>() } else { self.stride }
+    }
+
+    /// Whether each has the size that is known here: then `USUAL` may be true.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.stride == size_of::<T>()
     }
 
     #[inline]
@@ -167,22 +181,37 @@ impl<T: Versioned> Outputs<T> {
         self.len
     }
 
-    /// Writes the i-th; beyond what is known here, zeros. Does nothing if there is no such room.
+    /// Has the i-th written by `write`, and beyond what is known here zeros. Does nothing if there is no such room.
+    ///
+    /// The place is writable and may hold anything: `write` must not read it.
     #[inline]
-    pub(crate) fn set(&self, i: usize, value: T) {
+    pub(crate) fn with<const USUAL: bool>(&self, i: usize, write: impl FnOnce(*mut T)) {
         if i >= self.len {
             return;
         }
+        let stride = self.size::<USUAL>();
         // SAFETY: within what the caller of `new` promised, and aligned.
-        unsafe {
-            let place = self.first.byte_add(i * self.stride);
-            place.write(value);
-            if self.stride != size_of::<T>() {
-                place
-                    .cast::<u8>()
-                    .add(size_of::<T>())
-                    .write_bytes(0, self.stride - size_of::<T>());
-            }
+        let place = unsafe { self.first.byte_add(i * stride) };
+        write(place);
+        if stride != size_of::<T>() {
+            // SAFETY: as above; the caller's struct is that large.
+            unsafe { zero_beyond(place, stride) };
         }
     }
+
+    /// Writes the i-th; see [`Outputs::with`].
+    #[inline]
+    pub(crate) fn set(&self, i: usize, value: T) {
+        // SAFETY: the place is writable.
+        self.with::<false>(i, |place| unsafe { place.write(value) });
+    }
+}
+
+/// # Safety
+/// `place` points to `size` writable bytes, at least as many as a `T` has.
+#[cold]
+unsafe fn zero_beyond<T>(place: *mut T, size: usize) {
+    let known = size_of::<T>();
+    // SAFETY: the caller's promise.
+    unsafe { place.cast::<u8>().add(known).write_bytes(0, size - known) };
 }

@@ -77,7 +77,7 @@ pub unsafe extern "C" fn tollbar_engine_stats(
         place.set(
             0,
             tollbar_stats {
-                size: place.size(),
+                size: place.size::<false>(),
                 generation: all.generation,
                 reload_errors: all.reload_errors,
                 allowed,

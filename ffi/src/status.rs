@@ -14,8 +14,8 @@ pub enum tollbar_status {
     TOLLBAR_STATUS_OK = 0,
     /// A pointer is NULL that must not be, or a text has a length but no data.
     TOLLBAR_STATUS_NULL_ARGUMENT = 1,
-    /// The `size` of a struct is too small (was it initialised by its TOLLBAR_..._INIT?), or there is something in it that this
-    /// version of the library does not know.
+    /// The `size` of a struct is too small, or larger than any will be (was it initialised by its TOLLBAR_..._INIT?), or there is
+    /// something in it that this version of the library does not know.
     TOLLBAR_STATUS_INVALID_SIZE = 2,
     /// A pointer is not aligned as its type has to be.
     TOLLBAR_STATUS_MISALIGNED = 3,
@@ -47,7 +47,7 @@ pub extern "C" fn tollbar_status_str(status: raw_status) -> *const c_char {
     guarded(std::ptr::null(), || match status {
         0 => c_text!("ok"),
         1 => c_text!("a pointer is NULL that must not be"),
-        2 => c_text!("a struct's size is too small, or it holds something unknown"),
+        2 => c_text!("a struct's size is too small or too large, or it holds something unknown"),
         3 => c_text!("a pointer is not aligned"),
         4 => c_text!("a length is larger than any memory"),
         5 => c_text!("a text is not UTF-8"),

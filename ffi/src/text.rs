@@ -20,6 +20,35 @@ pub struct tollbar_str {
 }
 
 impl tollbar_str {
+    pub(crate) const NONE: Self = Self {
+        data: std::ptr::null(),
+        len: 0,
+    };
+
+    /// The bytes of a text that passed [`tollbar_str::bytes`] before.
+    ///
+    /// # Safety
+    /// As there; and it let it pass.
+    #[inline]
+    pub(crate) unsafe fn checked_bytes<'a>(self) -> Option<&'a [u8]> {
+        let present = !self.data.is_null();
+        // SAFETY: the caller's promise.
+        present.then(|| unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) })
+    }
+
+    /// The text of one that passed [`tollbar_str::utf8`] before.
+    ///
+    /// # Safety
+    /// As there; and it let it pass.
+    #[inline]
+    pub(crate) unsafe fn checked_utf8<'a>(self) -> Option<&'a str> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let bytes = self.checked_bytes()?;
+            Some(std::str::from_utf8_unchecked(bytes))
+        }
+    }
+
     /// The bytes; `None` if there are none.
     ///
     /// # Safety
@@ -62,44 +91,37 @@ impl tollbar_str {
     }
 }
 
-/// Names are short and mostly ASCII, for which a call of `from_utf8` costs more than the whole check here.
-#[inline]
-fn utf8(bytes: &[u8]) -> Checked<&str> {
-    if short_ascii(bytes) {
-        // SAFETY: ASCII is UTF-8.
-        return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+impl tollbar_str {
+    /// Whether this is a text of none, or of 4 to 16 bytes of ASCII, as most names are. It says so in a few instructions, while
+    /// `from_utf8` is a call: two words cover such a text, and overlap.
+    ///
+    /// # Safety
+    /// As [`tollbar_str::bytes`].
+    #[inline(always)]
+    pub(crate) unsafe fn is_plain(self) -> bool {
+        const HIGH: u64 = 0x8080_8080_8080_8080;
+        if self.len.wrapping_sub(4) > 12 {
+            return self.len == 0;
+        }
+        if self.data.is_null() {
+            return false;
+        }
+        // SAFETY: `first` and `last` lie within the text.
+        let word = unsafe {
+            if self.len >= 8 {
+                let first = self.data.cast::<u64>();
+                first.read_unaligned() | first.byte_add(self.len - 8).read_unaligned()
+            } else {
+                let first = self.data.cast::<u32>();
+                (first.read_unaligned() | first.byte_add(self.len - 4).read_unaligned()).into()
+            }
+        };
+        word & HIGH == 0
     }
-    long_utf8(bytes)
 }
 
-#[inline(never)]
-fn long_utf8(bytes: &[u8]) -> Checked<&str> {
+fn utf8(bytes: &[u8]) -> Checked<&str> {
     std::str::from_utf8(bytes).map_err(|_| tollbar_status::TOLLBAR_STATUS_INVALID_UTF8)
-}
-
-/// Whether these are at most 16 bytes, all of them ASCII. From 4 bytes on, two words cover them all, and overlap.
-#[inline]
-fn short_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let high_bits = match bytes.len() {
-        0..4 => bytes.iter().fold(0, |all, byte| all | u64::from(*byte)),
-        4..8 => {
-            let words = bytes.first_chunk().zip(bytes.last_chunk());
-            let Some((first, last)) = words else {
-                return false;
-            };
-            u64::from(u32::from_le_bytes(*first) | u32::from_le_bytes(*last))
-        }
-        8..=16 => {
-            let words = bytes.first_chunk().zip(bytes.last_chunk());
-            let Some((first, last)) = words else {
-                return false;
-            };
-            u64::from_le_bytes(*first) | u64::from_le_bytes(*last)
-        }
-        _ => return false,
-    };
-    high_bits & HIGH == 0
 }
 
 /// A constant text with a NUL at its end, for `const char *`.
@@ -129,17 +151,28 @@ mod tests {
 
     #[test]
     fn every_length_and_place_of_a_byte_is_looked_at() {
+        let plain = |bytes: &[u8]| {
+            let text = tollbar_str {
+                data: bytes.as_ptr().cast(),
+                len: bytes.len(),
+            };
+            // SAFETY: the text is there.
+            unsafe { text.is_plain() }
+        };
         for len in 0..40 {
             let ascii = vec![b'x'; len];
-            assert_eq!(short_ascii(&ascii), len <= 16, "{len}");
-            assert!(utf8(&ascii).is_ok());
+            assert_eq!(plain(&ascii), matches!(len, 0 | 4..=16), "{len}");
             for i in 0..len {
                 let mut bytes = ascii.clone();
                 bytes[i] = 0xff;
-                assert!(!short_ascii(&bytes), "{len} {i}");
-                assert!(utf8(&bytes).is_err(), "{len} {i}");
+                assert!(!plain(&bytes), "{len} {i}");
             }
         }
-        assert_eq!(utf8("Prüfung".as_bytes()).ok(), Some("Prüfung"));
+        let lost = tollbar_str {
+            data: std::ptr::null(),
+            len: 5,
+        };
+        // SAFETY: nothing is there to be read.
+        assert!(!unsafe { lost.is_plain() });
     }
 }

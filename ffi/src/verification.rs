@@ -20,8 +20,6 @@ use crate::status::tollbar_status;
 /// A verification that was started. Free it with tollbar_verification_free(), whether it has ended or not. It may outlive its engine.
 pub struct tollbar_verification {
     engine: Arc<Engine>,
-    /// The engine as its clients know it.
-    handle: usize,
     verification: Verification,
     request: Owned,
     concluded: OnceLock<Identity>,
@@ -32,7 +30,7 @@ impl tollbar_verification {
         let identity = self
             .concluded
             .get_or_init(|| self.request.conclude(&self.engine, identity));
-        tollbar_client::new(std::ptr::without_provenance(self.handle), *identity)
+        tollbar_client::new(&self.engine, *identity)
     }
 }
 
@@ -77,7 +75,7 @@ pub unsafe extern "C" fn tollbar_verify(
             let request = Borrowed::new(request)?;
             let now = boundary::optional(now_ns)?.copied();
             let identity = request.with_request(|request| core.verify(request, now).identity())?;
-            Ok(tollbar_client::new(engine, identity))
+            Ok(tollbar_client::new(core, identity))
         })
     }
 }
@@ -101,7 +99,6 @@ pub unsafe extern "C" fn tollbar_start_verification(
                 request.with_request(|request| counted.start_verification(request, now))?;
             let handle = Box::new(tollbar_verification {
                 verification: started,
-                handle: engine.addr(),
                 request: Owned::new(&request),
                 concluded: OnceLock::new(),
                 engine: counted,
@@ -183,11 +180,11 @@ pub unsafe extern "C" fn tollbar_verify_async(
         };
         let callback = callback.ok_or(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT)?;
         let started = request.with_request(|request| counted.start_verification(request, now))?;
-        let (owned, handle, userdata) = (Owned::new(&request), engine.addr(), Userdata(userdata));
+        let (owned, userdata) = (Owned::new(&request), Userdata(userdata));
         started.on_done(move |identity| {
             let userdata = userdata;
             let identity = owned.conclude(&counted, identity);
-            let client = tollbar_client::new(std::ptr::without_provenance(handle), identity);
+            let client = tollbar_client::new(&counted, identity);
             // The engine may be freed from here on, as far as this is concerned.
             drop((owned, counted));
             // SAFETY: the header asks for a callback that can be called with these.

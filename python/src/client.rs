@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
-use crate::convert::{self, Text};
+use crate::convert::{self, ActionName, Text};
 use crate::decision::Decision;
 
 /// One authenticated request. Thread-safe. A refused client answers every call with its refusal.
@@ -35,6 +36,18 @@ impl Client {
         self.core().decision().into()
     }
 
+    /// Whether it was identified: `decision.allowed`.
+    #[getter]
+    fn allowed(&self) -> bool {
+        self.identity.reason == tollbar::Reason::Allowed
+    }
+
+    /// Whether its API key has to be verified first: `decision.pending`.
+    #[getter]
+    fn pending(&self) -> bool {
+        self.identity.reason == tollbar::Reason::Pending
+    }
+
     /// How the client was identified; None if it was not.
     #[getter]
     fn method(&self) -> Option<&'static str> {
@@ -49,12 +62,12 @@ impl Client {
 
     /// The rest of what `Engine.check` decides, for a client that was identified already.
     #[pyo3(
-        signature = (action = Text::of("ingest"), agent = None, service = None, cost = None, now = None, rum = false),
+        signature = (action = ActionName::Default, agent = None, service = None, cost = None, now = None, rum = false),
         text_signature = "($self, action='ingest', agent=None, service=None, cost=1, now=None, rum=False)"
     )]
     fn check(
         &self,
-        action: Text<'_>,
+        action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
@@ -73,12 +86,12 @@ impl Client {
 
     /// May this client do `action` for this agent and service?
     #[pyo3(
-        signature = (action = Text::of("ingest"), agent = None, service = None),
+        signature = (action = ActionName::Default, agent = None, service = None),
         text_signature = "($self, action='ingest', agent=None, service=None)"
     )]
     fn authorize(
         &self,
-        action: Text<'_>,
+        action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
     ) -> PyResult<Decision> {
@@ -112,6 +125,20 @@ impl Client {
         let max_wait = convert::seconds("max_wait", max_wait)?;
         let now = convert::now(now)?;
         Ok(self.core().reserve(n, max_wait, now).into())
+    }
+
+    /// As `reserve`, for asyncio, and waits itself: once this returns, the events may be accepted, unless it was refused.
+    /// A wait that is cancelled has charged all the same.
+    #[pyo3(signature = (n, timeout = 1.0, now = None))]
+    fn wait<'py>(
+        this: &Bound<'py, Self>,
+        n: &Bound<'py, PyAny>,
+        timeout: f64,
+        now: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static WAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let wait = WAIT.import(this.py(), "tollbar._wait", "wait")?;
+        wait.call1((this, n, timeout, now))
     }
 
     fn __repr__(&self) -> String {

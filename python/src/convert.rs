@@ -16,21 +16,61 @@ use tollbar::{Action, Question, Resource};
 
 /// An argument that has to be a `str`; what else it is, is said once its name is known. An unpaired surrogate, which no
 /// UTF-8 has, is read as the replacement character: a name that a client made up is refused like any other.
-pub(crate) struct Text<'a>(Result<Cow<'a, str>, String>);
+pub(crate) struct Text<'a>(Result<&'a str, Box<Odd>>);
 
-impl Text<'static> {
-    /// An argument's default.
-    pub(crate) fn of(default: &'static str) -> Self {
-        Self(Ok(Cow::Borrowed(default)))
+/// What is rare, and kept out of the way.
+enum Odd {
+    /// A `str` with something replaced.
+    Replaced(String),
+    /// Another type: its name.
+    NoText(String),
+}
+
+impl<'a> Text<'a> {
+    /// A text that is one.
+    pub(crate) fn borrowed(text: &'a str) -> Self {
+        Self(Ok(text))
+    }
+
+    /// What Python passes.
+    #[inline]
+    pub(crate) fn of_any(value: Borrowed<'a, '_, PyAny>) -> Self {
+        let Ok(string) = value.cast::<PyString>() else {
+            return Self(Err(Box::new(Odd::NoText(kind(&value)))));
+        };
+        Self(
+            utf8(string)
+                .map_err(|_| Box::new(Odd::Replaced(string.to_string_lossy().into_owned()))),
+        )
+    }
+
+    /// What was given as this argument.
+    #[inline]
+    pub(crate) fn named(&self, argument: &str) -> PyResult<&str> {
+        match &self.0 {
+            Ok(text) => Ok(text),
+            Err(odd) => odd.named(argument),
+        }
+    }
+
+    /// What was given as this argument, for good.
+    pub(crate) fn into_named(self, argument: &str) -> PyResult<Cow<'a, str>> {
+        match self.0 {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(odd) => odd.named(argument).map(|text| Cow::Owned(text.to_owned())),
+        }
     }
 }
 
-impl Text<'_> {
-    /// What was given as this argument.
-    pub(crate) fn named(&self, argument: &str) -> PyResult<&str> {
-        self.0.as_deref().map_err(|found| {
-            PyTypeError::new_err(format!("{argument}: found a {found}; accepted is a str"))
-        })
+impl Odd {
+    #[cold]
+    fn named(&self, argument: &str) -> PyResult<&str> {
+        match self {
+            Self::Replaced(text) => Ok(text),
+            Self::NoText(found) => Err(PyTypeError::new_err(format!(
+                "{argument}: found a {found}; accepted is a str"
+            ))),
+        }
     }
 }
 
@@ -38,13 +78,29 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
     type Error = Infallible;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
-        let Ok(string) = value.cast::<PyString>() else {
-            return Ok(Self(Err(kind(&value))));
-        };
-        Ok(Self(Ok(match value.extract::<&'a str>() {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(string.to_string_lossy().into_owned()),
-        })))
+        Ok(Self::of_any(value))
+    }
+}
+
+/// The text where it is. (`Borrowed::to_str` would look at the type once more.)
+fn utf8<'a>(string: Borrowed<'a, '_, PyString>) -> PyResult<&'a str> {
+    let text: &Bound<'_, PyString> = &string;
+    // SAFETY: a `str` never changes, and keeps its UTF-8 for as long as it lives: for 'a, like whoever lent it.
+    text.to_str()
+        .map(|text| unsafe { &*std::ptr::from_ref(text) })
+}
+
+/// `action`, which is not looked at if it was not given.
+pub(crate) enum ActionName<'a> {
+    Default,
+    Given(Text<'a>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for ActionName<'a> {
+    type Error = Infallible;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
+        Ok(Self::Given(Text::of_any(value)))
     }
 }
 
@@ -63,7 +119,7 @@ pub(crate) fn resource<'a>(
 
 /// What `check` asks, from Python's keyword arguments.
 pub(crate) fn question<'a>(
-    action: &Text<'_>,
+    action: &ActionName<'_>,
     agent: Option<&'a Text<'_>>,
     service: Option<&'a Text<'_>>,
     rum: bool,
@@ -84,7 +140,10 @@ pub(crate) fn peer(text: &Text<'_>) -> PyResult<IpAddr> {
 }
 
 /// `action`: one of the core's names.
-pub(crate) fn action(name: &Text<'_>) -> PyResult<Action> {
+pub(crate) fn action(name: &ActionName<'_>) -> PyResult<Action> {
+    let ActionName::Given(name) = name else {
+        return Ok(Action::default());
+    };
     let name = name.named("action")?;
     Action::from_name(name).ok_or_else(|| {
         let found: String = name.chars().take(40).collect();
@@ -137,6 +196,14 @@ pub(crate) fn authorization<'a>(
     value
         .map(|value| header_bytes(value, || "authorization".to_owned()))
         .transpose()
+}
+
+/// `origin`: `str`, `bytes`, or `None`, which is no origin.
+pub(crate) fn origin<'a>(value: Option<&'a Bound<'_, PyAny>>) -> PyResult<Cow<'a, [u8]>> {
+    match value {
+        Some(value) => header_bytes(value, || "origin".to_owned()),
+        None => Ok(Cow::Borrowed(b"")),
+    }
 }
 
 /// A header's name and value, borrowed from Python where that is possible.
@@ -193,6 +260,43 @@ impl<'py> Headers<'py> {
             })
             .collect()
     }
+}
+
+/// So many headers fit on the stack.
+const FEW: usize = 32;
+
+/// The headers as ASGI has them: a few tuples of `bytes`, which are borrowed where they are.
+pub(crate) struct Plain<'a> {
+    pairs: [(&'a [u8], &'a [u8]); FEW],
+    len: usize,
+}
+
+impl<'a> Plain<'a> {
+    /// `None`: they have another form. The tuple keeps the pairs whatever becomes of the list they came from.
+    pub(crate) fn of(headers: &'a Bound<'_, PyTuple>) -> Option<Self> {
+        let len = headers.len();
+        let mut pairs = [(&b""[..], &b""[..]); FEW];
+        for (index, slot) in pairs.get_mut(..len)?.iter_mut().enumerate() {
+            let pair = headers.get_borrowed_item(index).ok()?;
+            let pair = pair.cast::<PyTuple>().ok()?;
+            if pair.len() != 2 {
+                return None;
+            }
+            *slot = (plain_bytes(pair, 0)?, plain_bytes(pair, 1)?);
+        }
+        Some(Self { pairs, len })
+    }
+
+    pub(crate) fn as_slice(&self) -> &[(&'a [u8], &'a [u8])] {
+        self.pairs.get(..self.len).unwrap_or_default()
+    }
+}
+
+fn plain_bytes<'a>(pair: Borrowed<'a, '_, PyTuple>, index: usize) -> Option<&'a [u8]> {
+    let item = pair.get_borrowed_item(index).ok()?;
+    let bytes = item.cast::<PyBytes>().ok()?;
+    // SAFETY: neither `bytes` nor a tuple ever changes, so the bytes are there for as long as the pair: for 'a.
+    Some(unsafe { &*std::ptr::from_ref(bytes.as_bytes()) })
 }
 
 /// Borrows the pairs in the form that the core takes.

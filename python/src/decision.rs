@@ -5,7 +5,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
-use tollbar::{Message, Reason, Resource};
+use tollbar::{GrpcStatus, Message, Reason, Resource};
 
 const NANOSECONDS: f64 = 1e9;
 
@@ -14,21 +14,35 @@ const NANOSECONDS: f64 = 1e9;
 #[derive(PartialEq)]
 pub(crate) struct Decision {
     inner: tollbar::Decision,
-    message: Message,
+    /// Of those that were forbidden, whose message may name what is not permitted.
+    message: Option<Box<Message>>,
 }
 
 impl From<tollbar::Decision> for Decision {
     fn from(inner: tollbar::Decision) -> Self {
-        Self::about(inner, Resource::default())
+        Self {
+            inner,
+            message: None,
+        }
     }
 }
 
 impl Decision {
     /// A decision on a resource: its message names what is not permitted.
+    #[inline]
     pub(crate) fn about(inner: tollbar::Decision, resource: Resource<'_>) -> Self {
+        if inner.grpc_status() == GrpcStatus::PermissionDenied {
+            return Self::with_message(inner, inner.message(resource));
+        }
+        inner.into()
+    }
+
+    /// A decision whose message is known already.
+    #[cold]
+    pub(crate) fn with_message(inner: tollbar::Decision, message: Message) -> Self {
         Self {
             inner,
-            message: inner.message(resource),
+            message: Some(Box::new(message)),
         }
     }
 }
@@ -75,12 +89,15 @@ impl Decision {
     /// 64 bytes, and no secret.
     #[getter]
     fn message(&self) -> String {
-        self.message.to_string()
+        match &self.message {
+            Some(message) => message.to_string(),
+            None => self.inner.message(Resource::default()).to_string(),
+        }
     }
 
     /// Seconds until the refused batch would fit, exact; None if it was allowed, never fits, or was refused for another reason.
     #[getter]
-    fn retry_after(&self) -> Option<f64> {
+    pub(crate) fn retry_after(&self) -> Option<f64> {
         self.inner
             .retry_after()
             .map(|wait| wait.as_nanos() as f64 / NANOSECONDS)
@@ -122,6 +139,21 @@ impl Decision {
     #[getter]
     fn www_authenticate(&self) -> Option<&'static str> {
         self.inner.www_authenticate()
+    }
+
+    /// The value of HTTP's `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10): the quota, which is the burst, and the
+    /// seconds in which it refills. None where no counter was consulted.
+    #[getter]
+    fn ratelimit_policy(&self) -> Option<String> {
+        let fields = self.inner.rate_limit_fields()?;
+        Some(fields.policy().to_string())
+    }
+
+    /// The value of HTTP's `RateLimit`: the events that remain, and seconds until there is room again.
+    #[getter]
+    fn ratelimit(&self) -> Option<String> {
+        let fields = self.inner.rate_limit_fields()?;
+        Some(fields.limit().to_string())
     }
 
     fn __bool__(&self) -> bool {

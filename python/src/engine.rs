@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList, PyListMethods, PyString};
 use tollbar::Request;
 use tollbar::api_key::Verifier;
 
+use crate::batch::Columns;
 use crate::client::Client;
-use crate::convert::{self, Text};
+use crate::convert::{self, ActionName, Text};
 use crate::decision::Decision;
+use crate::decisions::Decisions;
 use crate::error::to_python;
+use crate::fork;
 use crate::refusal::Refusal;
 use crate::stats;
 use crate::verification;
@@ -64,7 +67,7 @@ impl Engine {
     /// open; authorization.
     #[pyo3(
         signature = (
-            authorization = None, peer = Text::of("203.0.113.9"), headers = None, action = Text::of("ingest"),
+            authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, action = ActionName::Default,
             agent = None, service = None, cost = None, now = None, rum = false
         ),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, action='ingest', \
@@ -79,7 +82,7 @@ impl Engine {
         authorization: Option<&Bound<'_, PyAny>>,
         peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
-        action: Text<'_>,
+        action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
@@ -94,10 +97,53 @@ impl Engine {
         })
     }
 
+    /// As `check`, for many requests at once, without the GIL, all as of one instant. `peers` has one item for each request: texts,
+    /// IPv4 addresses as integers, or IPv6 addresses as 16 bytes each (shape (n, 16)).
+    ///
+    /// Sequences, buffers (NumPy) and Arrow arrays are read in place. `authorization`, `agent`, `service` and `cost` are one
+    /// value for all, or a column of the same length; `headers` has one mapping, or one iterable of pairs, for each request.
+    #[pyo3(
+        signature = (
+            peers, *, authorization = None, headers = None, action = ActionName::Default, agent = None,
+            service = None, cost = None, now = None, rum = false
+        ),
+        text_signature = "($self, peers, *, authorization=None, headers=None, action='ingest', agent=None, \
+                          service=None, cost=1, now=None, rum=False)"
+    )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "Python's keyword arguments, each with a default"
+    )]
+    fn check_batch(
+        &self,
+        peers: &Bound<'_, PyAny>,
+        authorization: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        action: ActionName<'_>,
+        agent: Option<&Bound<'_, PyAny>>,
+        service: Option<&Bound<'_, PyAny>>,
+        cost: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+        rum: bool,
+    ) -> PyResult<Decisions> {
+        let columns = Columns {
+            peers,
+            authorization,
+            headers,
+            action,
+            agent,
+            service,
+            cost,
+            now: convert::now(now)?,
+            rum,
+        };
+        columns.check(&self.inner)
+    }
+
     /// Identifies a client, for servers that decide the rest in steps. Charges nothing and never refuses: a client that was
     /// refused answers every later call with that refusal.
     #[pyo3(
-        signature = (authorization = None, peer = Text::of("203.0.113.9"), headers = None, now = None),
+        signature = (authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, now = None),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
     )]
     fn authenticate(
@@ -120,7 +166,7 @@ impl Engine {
     /// Raises `RuntimeError` on the event loop that an async verifier runs on: it would wait for itself.
     #[pyo3(
         signature = (
-            authorization = None, peer = Text::of("203.0.113.9"), headers = None, timeout = None, now = None
+            authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, timeout = None, now = None
         ),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, timeout=None, now=None)"
     )]
@@ -147,7 +193,7 @@ impl Engine {
     /// As `verify`, for event loops: returns a future of the running asyncio loop at once, and blocks nothing. Limit it with
     /// `asyncio.wait_for`; `verification_timeout` is a good limit.
     #[pyo3(
-        signature = (authorization = None, peer = Text::of("203.0.113.9"), headers = None, now = None),
+        signature = (authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, now = None),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
     )]
     fn verify_async<'py>(
@@ -226,7 +272,19 @@ impl Engine {
         stats::to_dict(py, &stats)
     }
 
-    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect.
+    /// Whether pages of this origin may send to the RUM routes (`apm-server.rum.allow_origins`): the value of the header `Origin`, or
+    /// `None` where there is none.
+    fn allows_origin(&self, origin: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        Ok(self.inner.rum_cors().allows(&convert::origin(origin)?))
+    }
+
+    /// The headers that pages may send to the RUM routes besides those that RUM agents do (`apm-server.rum.allow_headers`).
+    #[getter]
+    fn allow_headers(&self) -> Vec<String> {
+        self.inner.rum_cors().allow_headers().to_vec()
+    }
+
+    /// What works in the configuration in force but deserves a word: deprecated keys, keys without effect, no authentication.
     #[getter]
     fn warnings(&self) -> Vec<String> {
         let warnings = self.inner.warnings();
@@ -250,10 +308,14 @@ impl Engine {
         engine: Result<tollbar::Engine, tollbar::config::ConfigError>,
     ) -> PyResult<Self> {
         match engine {
-            Ok(engine) => Ok(Self {
-                inner: Arc::new(engine),
-                verifier_loop: Mutex::new(None),
-            }),
+            Ok(engine) => {
+                let inner = Arc::new(engine);
+                fork::register_engine(&inner);
+                Ok(Self {
+                    inner,
+                    verifier_loop: Mutex::new(None),
+                })
+            }
             Err(error) => Err(to_python(py, &error)),
         }
     }
@@ -286,6 +348,22 @@ fn with_request<R>(
 ) -> PyResult<R> {
     let authorization = convert::authorization(authorization)?;
     let peer = convert::peer(peer)?;
+    if headers.is_none() {
+        return Ok(decide(&Request {
+            authorization: authorization.as_deref(),
+            peer,
+            headers: &[],
+        }));
+    }
+    let list = headers.and_then(|headers| headers.cast::<PyList>().ok());
+    let tuple = list.map(PyListMethods::to_tuple);
+    if let Some(plain) = tuple.as_ref().and_then(convert::Plain::of) {
+        return Ok(decide(&Request {
+            authorization: authorization.as_deref(),
+            peer,
+            headers: plain.as_slice(),
+        }));
+    }
     let headers = convert::Headers::collect(headers)?;
     let pairs = headers.bytes()?;
     let pairs = convert::borrow(&pairs);

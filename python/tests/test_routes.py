@@ -175,6 +175,34 @@ async def test_pages_can_read_acceptance_and_refusal(intake: Ingestor) -> None:
     assert get.headers["access-control-allow-origin"] == "https://shop.example"
 
 
+@pytest.mark.parametrize("path", RUM_ROUTES)
+async def test_pages_of_other_origins_are_turned_away(tmp_path: Path, path: str) -> None:
+    rules = 'apm-server.rum.allow_origins: ["https://*.shop.example"]\napm-server.rum.allow_headers: [X-Trace]\n'
+    async with ingestor(config() + rules, tmp_path) as intake:
+        ours, theirs = {"Origin": "https://www.shop.example"}, {"Origin": "https://evil.example"}
+        preflight = await intake.http.options(path, headers=theirs)
+        assert preflight.status_code == 200
+        assert "access-control-allow-origin" not in preflight.headers
+        assert preflight.headers["vary"] == "Origin"
+        preflight = await intake.http.options(path, headers=ours)
+        assert preflight.headers["access-control-allow-origin"] == ours["Origin"]
+        assert preflight.headers["access-control-allow-headers"].endswith(", If-None-Match, X-Trace")
+        for headers in (theirs, {}):
+            response = await intake.http.post(path, headers=headers)
+            assert response.status_code == 403
+            shown = headers.get("Origin", "")
+            assert response.json() == {"error": f"forbidden request: origin: '{shown}' is not allowed"}
+            assert "access-control-allow-origin" not in response.headers
+        assert (await intake.http.post(path, headers=ours)).status_code != 403
+        # They hold from the next request on.
+        intake.engine.reload(config() + 'apm-server.rum.allow_origins: ["https://evil.example"]\n')
+        assert (await intake.http.post(path, headers=ours)).status_code == 403
+        preflight = await intake.http.options(path, headers=theirs)
+        assert preflight.headers["access-control-allow-origin"] == theirs["Origin"]
+        assert "X-Trace" not in preflight.headers["access-control-allow-headers"]
+    assert not intake.engine.stats()["refused"].get("rate_limited")
+
+
 async def test_backend_routes_have_no_cors(intake: Ingestor) -> None:
     response = await intake.http.post("/intake/v2/events", headers={**AUTH, "Origin": "https://shop.example"})
     assert "access-control-allow-origin" not in response.headers

@@ -385,6 +385,26 @@ def test_deprecated_keys_warn() -> None:
     assert Engine.from_str(CONFIG).warnings == []
 
 
+def test_no_authentication_warns_and_says_what_to_set() -> None:
+    (warning,) = Engine.from_str("apm-server.auth.secret_token: ~\n").warnings
+    assert warning.startswith("configuration:1:1: apm-server.auth.secret_token: no authentication is configured: ")
+    (warning,) = Engine.from_str("apm-server.auth.anonymous.enabled: true\n").warnings
+    assert "apm-server.auth.anonymous.enabled: has no effect, as no authentication is configured" in warning
+    assert "set `apm-server.auth.secret_token`" in warning
+
+
+def test_origins_of_pages() -> None:
+    engine = Engine.from_str(CONFIG + 'apm-server.rum.allow_origins: "https://*.shop.example, null"\n')
+    for origin in ("https://a.shop.example", b"https://a.shop.example", "null"):
+        assert engine.allows_origin(origin)
+    for other in ("https://shop.example", b"\xff", "", None):
+        assert not engine.allows_origin(other)
+    assert engine.allow_headers == []
+    assert Engine.from_str(CONFIG).allows_origin(None)
+    with pytest.raises(TypeError, match="origin: found a int; accepted are str and bytes"):
+        engine.allows_origin(1)  # type: ignore[arg-type]
+
+
 def test_reprs_hold_no_secret(engine: Engine) -> None:
     client = engine.authenticate(f"Bearer {TOKEN}", peer=PEER)
     assert TOKEN not in repr(engine) + repr(client) + repr(client.decision)
@@ -414,13 +434,13 @@ def test_the_package_says_its_version_and_its_names() -> None:
 
 
 def test_recent_refusals_say_who_when_and_why(engine: Engine) -> None:
-    before = datetime.datetime.now(datetime.timezone.utc)
+    before = datetime.datetime.now(datetime.UTC)
     engine.check("Bearer wrong", peer=PEER)
     engine.check(peer=PEER, agent="rum-js", service='their "shop"' + "x" * 100)
     engine.check(f"Bearer {TOKEN}", peer=PEER)
     by_token, by_service = engine.recent_refusals()
-    assert before <= by_token.time <= datetime.datetime.now(datetime.timezone.utc)
-    assert by_token.time.tzinfo == datetime.timezone.utc
+    assert before <= by_token.time <= datetime.datetime.now(datetime.UTC)
+    assert by_token.time.tzinfo == datetime.UTC
     assert (by_token.reason, by_token.method, by_token.client) == ("invalid_token", None, PEER)
     assert (by_token.agent, by_token.service, by_token.credential_id) == (None, None, None)
     assert (by_service.reason, by_service.method, by_service.agent) == ("service_not_allowed", "anonymous", "rum-js")
@@ -447,7 +467,7 @@ def test_statistics_hold_the_history_of_reloads(engine: Engine) -> None:
     with pytest.raises(ConfigError):
         engine.reload(BAD)
     taken, refused = engine.stats()["reloads"]
-    assert taken["time"] <= refused["time"] <= datetime.datetime.now(datetime.timezone.utc)
+    assert taken["time"] <= refused["time"] <= datetime.datetime.now(datetime.UTC)
     assert (taken["generation"], taken["changed"], taken["problems"]) == (2, ["apm-server.auth.secret_token"], [])
     assert (refused["generation"], refused["changed"], refused["problem_count"]) == (2, None, 3)
     assert [problem.line for problem in refused["problems"]] == [3, 4, 5]

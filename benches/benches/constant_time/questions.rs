@@ -140,8 +140,8 @@ impl Question {
         token
     }
 
-    /// Whether the classes differ in what is configured. Then it is configured anew for each sample, in memory of the same size: a place
-    /// of its own for each class might be faster or slower by chance.
+    /// Whether the classes differ in what is configured. Then each sample has its class's put into the same place: a place of its
+    /// own for each class might be faster or slower by chance.
     fn needs_its_own_target(self) -> bool {
         matches!(self, Self::ShortOrLong | Self::EqualOrLong)
     }
@@ -161,17 +161,20 @@ impl Asked {
             Target::Check => Self::Check(Box::new(
                 Engine::new(config(tokens)).unwrap_or_else(give_up),
             )),
-            Target::Equality => Self::Equality(tokens.to_vec()),
+            Target::Equality => Self::Equality(tokens.iter().map(|token| roomy(token)).collect()),
         }
     }
 
-    fn become_that_of(&mut self, tokens: &[Vec<u8>]) {
+    /// Takes the tokens of a class.
+    fn become_that_of(&mut self, class: usize, configured: &Configured) {
+        let (both, second) = (configured.comparisons.each_ref(), class == 1);
         match self {
-            Self::Check(engine) => {
-                engine.reload(config(tokens)).unwrap_or_else(give_up);
+            Self::Comparison(place) => place.become_either(both, second),
+            Self::Check(engine) => engine.measure_with_either(both, second),
+            Self::Equality(before) => {
+                let tokens = configured.tokens[class].iter();
+                *before = tokens.map(|token| roomy(token)).collect();
             }
-            Self::Comparison(before) => *before = TokenComparison::new(&secret(tokens)),
-            Self::Equality(before) => *before = tokens.to_vec(),
         }
     }
 
@@ -208,13 +211,37 @@ impl Asked {
     }
 }
 
+/// What both classes have configured.
+struct Configured {
+    tokens: [Vec<Vec<u8>>; 2],
+    comparisons: [TokenComparison; 2],
+}
+
+impl Configured {
+    fn new(tokens: [Vec<Vec<u8>>; 2]) -> Self {
+        Self {
+            comparisons: tokens
+                .each_ref()
+                .map(|tokens| TokenComparison::new(&secret(tokens))),
+            tokens,
+        }
+    }
+}
+
 const PREFIX: &[u8] = b"Bearer ";
 
 fn secret(tokens: &[Vec<u8>]) -> Vec<SecretToken> {
     tokens
         .iter()
-        .map(|t| SecretToken::new(t.as_slice()))
+        .map(|token| SecretToken::new(roomy(token)))
         .collect()
+}
+
+/// The same in memory of the same size for all: allocations of the class's own size would leave the next ones in places of its own.
+fn roomy(token: &[u8]) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(MAX_TOKEN_LEN);
+    copy.extend_from_slice(token);
+    copy
 }
 
 fn config(tokens: &[Vec<u8>]) -> Config {
@@ -251,6 +278,7 @@ pub fn ask(target: Target, question: Question, samples: usize) -> Samples {
         }
     };
     let mut own = Asked::new(target, &tokens[0]);
+    let configured = Configured::new(tokens);
 
     let mut header = [PREFIX, &[0; LEN]].concat();
     let mut measured = Samples::default();
@@ -259,8 +287,8 @@ pub fn ask(target: Target, question: Question, samples: usize) -> Samples {
     for i in 0..samples + warm_up {
         let class = usize::from(random.next() >> 63 == 1);
         // Both are made, and read, so that doing so leaves the same traces.
-        let presented =
-            [0, 1].map(|class| question.presented(class, &tokens[class], &fixed, &mut random));
+        let presented = [0, 1]
+            .map(|class| question.presented(class, &configured.tokens[class], &fixed, &mut random));
         let mask = black_box((class as u8).wrapping_neg());
         for (byte, (a, b)) in header[PREFIX.len()..]
             .iter_mut()
@@ -269,7 +297,7 @@ pub fn ask(target: Target, question: Question, samples: usize) -> Samples {
             *byte = a ^ (mask & (a ^ b));
         }
         let asked = shared.as_ref().unwrap_or_else(|| {
-            own.become_that_of(&tokens[class]);
+            own.become_that_of(class, &configured);
             &own
         });
         asked.time(&clock, WARM_UP_CALLS, &header);

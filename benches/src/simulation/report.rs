@@ -104,10 +104,12 @@ impl Report {
         writeln!(
             text,
             "\n## Where ours refuses more than the LRU\n\n\
-             - `cycling` leaves no room at all. A counter that is inherited full binds its new owner for one emission interval (P4), and a\n  \
-             Poisson process comes back within that now and then; the LRU takes a limiter away sooner, since whom it refuses evicts, too.\n\
-             - `botnet-lockstep`: a bot that comes back after exactly one emission interval finds the room that its last event left, and nobody\n  \
-             else ever does. With any jitter (`botnet`) ours is the better one."
+             - `botnet-lockstep`: a bot that comes back after exactly one emission interval finds the room that its last event left at the\n  \
+             instant when it appears, and nobody else ever does. Whoever comes is given the smallest TAT (P4), so no choice of victim changes\n  \
+             that: neither of those that were tried (to take the right to an exhausted counter from the owner of the smallest TAT, or from all\n  \
+             candidates' owners, which is what helped in `cycling`). With any jitter (`botnet`) ours is the better one.\n\
+             - `cycling-drain-10000`, by a few events in ten thousand: of a newcomer's 16 candidates one usually has some room, where the\n  \
+             LRU's oldest limiter has less."
         )?;
         writeln!(
             text,

@@ -38,6 +38,10 @@ pub(super) fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 
 /// An address, alone or with a port that `port_accepted` accepts.
 pub(super) fn parse(text: &[u8], port_accepted: fn(&[u8]) -> bool) -> Option<IpAddr> {
+    // What nearly all are.
+    if let Some(ip) = ipv4(text) {
+        return Some(ip);
+    }
     let (ip, port) = if let Some(rest) = text.strip_prefix(b"[") {
         let (inside, after) = split_at_first(rest, b']')?;
         let port = match after.split_first() {
@@ -48,7 +52,7 @@ pub(super) fn parse(text: &[u8], port_accepted: fn(&[u8]) -> bool) -> Option<IpA
         (ipv6(inside)?, port)
     } else {
         match text.iter().filter(|byte| **byte == b':').count() {
-            0 => (ipv4(text)?, None),
+            0 => return None,
             // IPv6 has two colons at least, so a single one is a port's.
             1 => {
                 let (host, port) = split_at_first(text, b':')?;
@@ -65,8 +69,31 @@ pub(super) fn is_port(text: &[u8]) -> bool {
     text.is_empty() || (text.iter().all(u8::is_ascii_digit) && from_ascii::<u16>(text).is_some())
 }
 
+/// As `Ipv4Addr`'s `FromStr`, in a third of the instructions: every request's peer comes here.
 fn ipv4(text: &[u8]) -> Option<IpAddr> {
-    from_ascii::<Ipv4Addr>(text).map(IpAddr::V4)
+    let (mut address, mut octet, mut begun, mut dots) = (0, 0, false, 0);
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            // A number that begins with a zero is no longer than that; it may be octal elsewhere.
+            if begun && octet == 0 {
+                return None;
+            }
+            octet = octet * 10 + u32::from(digit);
+            if octet > 255 {
+                return None;
+            }
+            begun = true;
+        } else {
+            if *byte != b'.' || !begun || dots == 3 {
+                return None;
+            }
+            address = address << 8 | octet;
+            (octet, begun) = (0, false);
+            dots += 1;
+        }
+    }
+    (begun && dots == 3).then(|| IpAddr::V4(Ipv4Addr::from_bits(address << 8 | octet)))
 }
 
 fn ipv6(text: &[u8]) -> Option<IpAddr> {
@@ -111,6 +138,39 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipv4_is_what_the_standard_library_takes_for_it() {
+        let octets = [
+            "0", "00", "01", "1", "9", "10", "099", "255", "256", "300", "1000", "", "a", " 1",
+            "-1", "+1",
+        ];
+        let mut texts: Vec<String> = vec![
+            "".into(),
+            ".".into(),
+            "1.2.3".into(),
+            "1.2.3.4.5".into(),
+            "1.2.3.4.".into(),
+        ];
+        for a in octets {
+            for b in octets {
+                texts.extend([
+                    format!("{a}.{b}.3.4"),
+                    format!("1.2.{a}.{b}"),
+                    format!("{a}.0.0.{b}"),
+                    format!("{a}{b}"),
+                ]);
+            }
+        }
+        for text in texts {
+            let standard = text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+            assert_eq!(ipv4(text.as_bytes()), standard, "{text:?}");
+        }
+        proptest::proptest!(|(bits: u32)| {
+            let ip = Ipv4Addr::from_bits(bits);
+            proptest::prop_assert_eq!(ipv4(ip.to_string().as_bytes()), Some(ip.into()));
+        });
+    }
 
     #[test]
     fn peer_forms_that_servers_write_are_accepted() {

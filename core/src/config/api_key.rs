@@ -35,6 +35,26 @@ impl Default for ApiKeyConfig {
     }
 }
 
+impl ApiKeyConfig {
+    /// The files that are read when this configuration is taken: certificates and keys of the connection to Elasticsearch.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        if !self.enabled || !self.elasticsearch.uses_ssl() {
+            return Vec::new();
+        }
+        let ssl = &self.elasticsearch.ssl;
+        let pems = ssl
+            .certificate_authorities
+            .iter()
+            .chain(&ssl.certificate)
+            .chain(&ssl.key);
+        pems.filter_map(|pem| match pem {
+            Pem::File(path) => Some(path.clone()),
+            Pem::Inline(_) => None,
+        })
+        .collect()
+    }
+}
+
 /// One entry of `apm-server.auth.api_key.keys`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalApiKey {
@@ -123,6 +143,13 @@ impl Default for ElasticsearchConfig {
             timeout: Duration::from_secs(5),
             ssl: SslConfig::default(),
         }
+    }
+}
+
+impl ElasticsearchConfig {
+    /// Whether the settings of `ssl` are used for any host.
+    pub(crate) fn uses_ssl(&self) -> bool {
+        self.ssl.enabled != Some(false) && self.hosts.iter().any(|host| host.starts_with("https:"))
     }
 }
 

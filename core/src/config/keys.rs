@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::model::Config;
 use super::reader::Draft;
 use super::table::{IGNORED, KEYS};
+use super::values::Mismatch;
 use crate::config::api_key::Pem;
 use ipnet::IpNet;
 
@@ -94,6 +95,12 @@ pub(super) enum Kind {
     },
     /// Names, as a list or separated by commas.
     Names(fn(&mut Draft, Vec<String>)),
+    /// Texts of another kind, as a list or separated by commas.
+    Texts {
+        accepted: &'static str,
+        parse: fn(&str) -> Result<String, Mismatch>,
+        set: fn(&mut Draft, Vec<String>),
+    },
     Choice(&'static [&'static str], fn(&mut Draft, &str)),
     Duration {
         max: Duration,
@@ -116,6 +123,7 @@ impl Kind {
             Self::Bool(_) => "true or false".into(),
             Self::Int { min, max, .. } => format!("a whole number from {min} to {max}"),
             Self::Names(_) => "names, as a list or separated by commas; [] for all".into(),
+            Self::Texts { accepted, .. } => (*accepted).into(),
             Self::Choice(names, _) => format!("one of {}", names.join(", ")),
             Self::Duration { max, .. } => format!(
                 "a duration such as 10s, 1m30s or 500ms, more than 0 and at most {}s",
@@ -340,7 +348,7 @@ mod tests {
             "output",
             "output.elasticsearch.hosts",
             "apm-server.host",
-            "apm-server.rum.allow_origins",
+            "apm-server.rum.response_headers",
             "apm-server.secret",
             "apm-server.authx",
             "tollbars",

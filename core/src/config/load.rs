@@ -13,6 +13,7 @@ use super::error::{ConfigError, Problem, Warning};
 use super::model::Config;
 use super::parse::Origin;
 use super::reader::{Reader, Source};
+use crate::credential::api_key::ApiKeys;
 
 /// The largest configuration or token file that is read, in bytes.
 pub const MAX_FILE_SIZE: usize = 1 << 20;
@@ -25,10 +26,59 @@ pub struct Loaded {
     pub config: Config,
     /// What works but deserves a word, in the order of the file.
     pub warnings: Vec<Warning>,
-    /// The files that were read: when one of them changes, the configuration is worth reading again.
+    /// The files that were read, and those that taking the configuration will read (certificates): when one of them changes, the
+    /// configuration is worth reading again.
     pub files: Vec<PathBuf>,
     /// For every key of [`keys`](super::keys), by its full name: where its value came from.
     pub origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Where everything stood, to give problems that are found later their place.
+#[derive(Clone, Default)]
+pub(crate) struct Places {
+    /// The files that the configuration is made of.
+    pub(crate) files: Vec<PathBuf>,
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+impl Places {
+    /// The same problems with file, line and column, where their keys have them; and the files that are worth watching.
+    pub(crate) fn give(&self, mut error: ConfigError) -> ConfigError {
+        for problem in &mut error.problems {
+            let origin = problem.key.as_deref().and_then(|key| self.origins.get(key));
+            if let (
+                None,
+                Some(Origin::File {
+                    file, line, column, ..
+                }),
+            ) = (&problem.file, origin)
+            {
+                problem.file = Some(file.clone());
+                problem.line = Some(*line);
+                problem.column = Some(*column);
+            }
+        }
+        error.files.clone_from(&self.files);
+        error
+    }
+}
+
+impl Loaded {
+    pub(crate) fn places(&self) -> Places {
+        Places {
+            files: self.files.clone(),
+            origins: self.origins.clone(),
+        }
+    }
+
+    /// Reads the certificates and keys that the configuration names: what an engine does when it takes the configuration, and what
+    /// may still be wrong with it.
+    ///
+    /// # Errors
+    /// Every certificate or key that is of no use, with the place of its key in the file.
+    pub fn check_certificates(&self) -> Result<(), ConfigError> {
+        ApiKeys::check(&self.config.api_key).map_err(|error| self.places().give(error))
+    }
 }
 
 impl Config {
@@ -144,7 +194,7 @@ fn finish(reader: Reader<'_>) -> Result<Loaded, ConfigError> {
 
 /// Why a file's content is not there.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     #[error("which cannot be read ({0})")]
     Io(#[from] std::io::Error),
     #[error("which is larger than 1 MiB")]
@@ -152,7 +202,7 @@ pub(super) enum Unread {
 }
 
 /// The content of a file of any kind, if it is not too large. It is overwritten when dropped.
-pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unread> {
+pub(crate) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unread> {
     let file = File::open(path)?;
     let most = MAX_FILE_SIZE + 1;
     // Allocated once: growing would leave copies of secrets behind.

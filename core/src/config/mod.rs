@@ -9,6 +9,7 @@
 //! | `flatten.rs` | tree -> flat list of key and value, however nested and dotted keys are mixed |
 //! | `env.rs` | `${VAR}` and `${VAR:default}` |
 //! | `parse.rs` | flat list -> [`Config`], driven by the table, collecting every problem |
+//! | `consequences.rs` | what several keys come to together |
 //! | `reader.rs` | what all readers of values share: expanded texts, problems with their place |
 //! | `values.rs` | text -> number, duration, network, URL |
 //! | `tokens.rs`, `local_keys.rs` | the two kinds of value that take more than a line of text |
@@ -21,6 +22,7 @@
 
 mod api_key;
 mod changes;
+mod consequences;
 mod env;
 mod error;
 mod flatten;
@@ -43,6 +45,9 @@ pub use api_key::{
 pub(crate) use changes::changed_keys;
 pub use error::{ConfigError, Problem, Warning};
 pub use keys::{Key, keys};
+pub(crate) use load::Places;
+#[cfg(feature = "elasticsearch")]
+pub(crate) use load::read_file;
 pub use load::{Loaded, MAX_FILE_SIZE};
 pub use model::{
     AnonymousConfig, Config, MAX_BURST_MULTIPLIER, MAX_EVENT_LIMIT, MAX_IP_LIMIT,

@@ -24,6 +24,10 @@ pub struct Config {
     pub anonymous: AnonymousConfig,
     /// `apm-server.rum.enabled`: opens the RUM routes.
     pub rum_enabled: bool,
+    /// `apm-server.rum.allow_origins`: from where pages may send to the RUM routes, `*` for any text; empty: none may.
+    pub rum_allow_origins: Vec<String>,
+    /// `apm-server.rum.allow_headers`: headers that pages may send besides those that agents do.
+    pub rum_allow_headers: Vec<String>,
     /// `tollbar.trusted_proxies`: whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// `tollbar.ipv6_prefix`: IPv6 clients are counted per prefix of this length, 1 to 128.
@@ -96,6 +100,8 @@ impl Default for Config {
                 event_limit: 300,
             },
             rum_enabled: false,
+            rum_allow_origins: vec!["*".into()],
+            rum_allow_headers: Vec::new(),
             trusted_proxies: Vec::new(),
             ipv6_prefix: 64,
             burst_multiplier: 3,

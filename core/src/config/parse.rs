@@ -12,7 +12,7 @@ use super::env;
 use super::error::{Problem, quoted};
 use super::flatten::{Assignment, Finding, flatten};
 use super::keys::{Key, Kind, keys};
-use super::model::{MAX_SECRET_TOKENS, SecretToken};
+use super::model::SecretToken;
 use super::reader::{Read, Reader, Text, shown};
 use super::values::{self, Mismatch};
 use super::yaml::{self, Node, Value};
@@ -48,7 +48,7 @@ impl Reader<'_> {
                 accepted: e.accepted.into(),
                 hint: e.hint.map(Into::into),
             }),
-            Ok(None) => {}
+            Ok(None) => self.nobody_is_asked(&[]),
             Ok(Some(root)) => self.document(&root),
         }
     }
@@ -64,11 +64,8 @@ impl Reader<'_> {
         for a in &flat.assignments {
             self.swallowed_secret(a);
         }
-        let set: Vec<Assignment> = flat
-            .assignments
-            .into_iter()
-            .filter(|a| !a.node.is_null())
-            .collect();
+        let all = flat.assignments;
+        let set: Vec<&Assignment> = all.iter().filter(|a| !a.node.is_null()).collect();
         for key in keys() {
             if let Some(assignment) = self.choose(key, &set) {
                 self.assign(assignment);
@@ -76,6 +73,9 @@ impl Reader<'_> {
         }
         self.too_many_tokens(&set);
         self.unverifiable(&set);
+        self.origins_with_a_path(&set);
+        self.nobody_is_asked(&all);
+        self.files.extend(self.draft.config.api_key.files());
         self.warnings.sort_by_key(|w| (w.line, w.column));
     }
 
@@ -93,10 +93,11 @@ impl Reader<'_> {
     }
 
     /// The assignment that counts for a key. Its successor wins over a deprecated name.
-    fn choose<'s>(&mut self, key: &Key, set: &'s [Assignment]) -> Option<&'s Assignment> {
+    fn choose<'s>(&mut self, key: &Key, set: &[&'s Assignment]) -> Option<&'s Assignment> {
         let find = |deprecated| {
             set.iter()
                 .find(|a| a.key.name == key.name && a.deprecated == deprecated)
+                .copied()
         };
         let (new, old) = (find(false), find(true));
         if let Some(old) = old {
@@ -130,6 +131,7 @@ impl Reader<'_> {
                 .one(a, values::url_path)
                 .map(|v| set(&mut self.draft, v)),
             Kind::Names(set) => self.many(a, name).map(|v| set(&mut self.draft, v)),
+            Kind::Texts { parse, set, .. } => self.many(a, parse).map(|v| set(&mut self.draft, v)),
             Kind::Networks(set) => self
                 .many(a, values::network)
                 .map(|v| set(&mut self.draft, v)),
@@ -310,39 +312,6 @@ impl Reader<'_> {
         tokens::add(&mut self.draft.config.secret_tokens, good);
         self.draft.config.secret_token_file = Some(path);
         Read::Value(())
-    }
-
-    fn too_many_tokens(&mut self, set: &[Assignment]) {
-        let count = self.draft.config.secret_tokens.len();
-        let from = set
-            .iter()
-            .rev()
-            .find(|a| a.key.name.starts_with("apm-server.auth.secret_token"));
-        if let (true, Some(a)) = (count > MAX_SECRET_TOKENS, from) {
-            self.finding(Finding {
-                pos: a.pos,
-                path: Some(a.path.clone()),
-                found: format!("{count} tokens in all"),
-                accepted: format!("at most {MAX_SECRET_TOKENS} tokens"),
-                hint: None,
-            });
-        }
-    }
-
-    /// API keys are on, but nothing could ever verify one.
-    fn unverifiable(&mut self, set: &[Assignment]) {
-        let api_key = &self.draft.config.api_key;
-        if !api_key.enabled || !api_key.keys.is_empty() || !api_key.elasticsearch.hosts.is_empty() {
-            return;
-        }
-        let enabled = set
-            .iter()
-            .find(|a| a.key.name == "apm-server.auth.api_key.enabled");
-        if let Some((pos, path)) = enabled.map(|a| (a.pos, a.path.clone())) {
-            let message = "is true, but neither `apm-server.auth.api_key.keys` nor \
-                           `apm-server.auth.api_key.elasticsearch.hosts` is set: no API key can be verified";
-            self.warn(pos, &path, message.into());
-        }
     }
 }
 

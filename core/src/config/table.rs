@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::api_key::{MAX_API_KEY_LIMIT, Pem, Privilege, VerificationMode};
 use super::keys::{Key, Kind};
 use super::model::{MAX_BURST_MULTIPLIER, MAX_EVENT_LIMIT, MAX_IP_LIMIT};
+use super::values;
 
 const fn small(n: u64) -> u32 {
     // Every range in the table ends far below 2^32.
@@ -33,7 +34,7 @@ fn pem(pem: &Pem) -> String {
     }
 }
 
-pub(super) static KEYS: [Key; 23] = [
+pub(super) static KEYS: [Key; 25] = [
     Key {
         name: "apm-server.auth.secret_token",
         alias: Some("apm-server.secret_token"),
@@ -250,6 +251,30 @@ pub(super) static KEYS: [Key; 23] = [
         doc: "Opens the RUM routes.",
         kind: Kind::Bool(|d, v| d.config.rum_enabled = v),
         show: |c| c.rum_enabled.to_string(),
+    },
+    Key {
+        name: "apm-server.rum.allow_origins",
+        alias: None,
+        default: "[*]",
+        doc: "The origins whose pages may send to the RUM routes; `*` stands for any text. An empty list: none.",
+        kind: Kind::Texts {
+            accepted: "origins such as https://shop.example or https://*.shop.example, as a list or separated by commas",
+            parse: values::origin,
+            set: |d, v| d.config.rum_allow_origins = v,
+        },
+        show: |c| list(&c.rum_allow_origins),
+    },
+    Key {
+        name: "apm-server.rum.allow_headers",
+        alias: None,
+        default: "[]",
+        doc: "Headers that pages may send to the RUM routes, besides those that RUM agents send.",
+        kind: Kind::Texts {
+            accepted: "names of headers, as a list or separated by commas",
+            parse: values::header_name,
+            set: |d, v| d.config.rum_allow_headers = v,
+        },
+        show: |c| list(&c.rum_allow_headers),
     },
     Key {
         name: "tollbar.trusted_proxies",

@@ -73,6 +73,22 @@ impl Config {
                 wrong(key, "an empty string".into());
             }
         }
+        for (key, texts, check) in [
+            (
+                "apm-server.rum.allow_origins",
+                &self.rum_allow_origins,
+                values::origin as fn(&str) -> _,
+            ),
+            (
+                "apm-server.rum.allow_headers",
+                &self.rum_allow_headers,
+                values::header_name,
+            ),
+        ] {
+            if let Some(bad) = texts.iter().find(|text| check(text).is_err()) {
+                wrong(key, quoted(bad));
+            }
+        }
         for key in &self.api_key.keys {
             if key.privileges.is_empty() {
                 wrong(
@@ -150,10 +166,12 @@ mod tests {
         config.anonymous.event_limit = MAX_EVENT_LIMIT + 1;
         config.anonymous.allow_agent = vec![String::new()];
         config.api_key.limit = 0;
+        config.rum_allow_origins = vec!["*".into(), "a b".into()];
+        config.rum_allow_headers = vec!["X: y".into()];
         config.api_key.elasticsearch.hosts = vec!["es".into()];
         config.api_key.elasticsearch.timeout = std::time::Duration::ZERO;
         let error = config.validate().unwrap_err();
-        assert_eq!(error.problems.len(), 10, "{error}");
+        assert_eq!(error.problems.len(), 12, "{error}");
         assert!(!error.to_string().contains("hunter2"));
         assert!(error.problems.iter().all(|p| !p.accepted.is_empty()));
     }

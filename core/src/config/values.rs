@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 use ipnet::{IpNet, Ipv4Net};
 
 /// The text is not what the key takes.
@@ -33,6 +33,22 @@ pub(super) fn boolean(text: &str) -> Result<bool, Mismatch> {
         "1" => Err(Mismatch::hint("did you mean `true`?")),
         "0" => Err(Mismatch::hint("did you mean `false`?")),
         _ => Err(Mismatch::default()),
+    }
+}
+
+/// A pattern for what a browser sends as `Origin`: `*` stands for any text.
+pub(super) fn origin(text: &str) -> Result<String, Mismatch> {
+    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err(Mismatch::default()),
+    }
+}
+
+/// The name of a header, as it was written.
+pub(super) fn header_name(text: &str) -> Result<String, Mismatch> {
+    match HeaderName::from_bytes(text.as_bytes()) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(Mismatch::default()),
     }
 }
 
@@ -209,6 +225,25 @@ mod tests {
         }
         for text in ["", "1", "0", "tRue", "y", "enabled"] {
             assert!(boolean(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_and_names_of_headers_are_what_a_browser_can_send() {
+        for text in [
+            "*",
+            "null",
+            "https://*.shop.example:8443",
+            "https://shop.example/",
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        for text in ["", "https://a b", "https://b\u{fc}cher.example", "x\r\ny"] {
+            assert!(origin(text).is_err(), "{text:?}");
+        }
+        assert_eq!(header_name("X-Trace").as_deref(), Ok("X-Trace"));
+        for text in ["", "X Y", "X:", "X\r\nY: z", "*é"] {
+            assert!(header_name(text).is_err(), "{text:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::header::{Credential, parse};
-use crate::refusals::ShortText;
+use crate::refusals::{ShortText, prefix};
 
 /// How many bytes of a decoded credential are looked at: a whole number of base64's groups, and one byte more than the id may have.
 const MOST: usize = 66;
@@ -37,6 +37,55 @@ pub(crate) fn claimed_key_id(authorization: Option<&[u8]>) -> Option<ShortText> 
     }
 }
 
+/// The id of an API key as an identity carries it along, for the records of later steps: cut, so that identities stay cheap to copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyId {
+    len: u8,
+    bytes: [u8; Self::MAX_LEN],
+}
+
+impl KeyId {
+    /// Elasticsearch's own ids have 20 characters, those of `tollbar keygen` 16.
+    const MAX_LEN: usize = 22;
+
+    pub(crate) fn new(id: &ShortText) -> Self {
+        let id = prefix(id.as_str(), Self::MAX_LEN);
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..id.len()].copy_from_slice(id.as_bytes());
+        Self {
+            // At most MAX_LEN.
+            len: id.len() as u8,
+            bytes,
+        }
+    }
+
+    /// The same as words, and [`KeyId::from_words`] its inverse: the length, then the bytes.
+    pub(crate) fn to_words(self) -> [u64; 3] {
+        let mut bytes = [0; 24];
+        bytes[0] = self.len;
+        bytes[1..][..Self::MAX_LEN].copy_from_slice(&self.bytes);
+        let (words, _) = bytes.as_chunks();
+        [words[0], words[1], words[2]].map(u64::from_le_bytes)
+    }
+
+    /// `None`: these words are no id's.
+    pub(crate) fn from_words(words: [u64; 3]) -> Option<Self> {
+        let mut all = [0; 24];
+        for (bytes, word) in all.chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        let [len, bytes @ .., last] = all;
+        (usize::from(len) <= Self::MAX_LEN && last == 0).then_some(Self { len, bytes })
+    }
+
+    pub(crate) fn text(&self) -> ShortText {
+        // Cut at a character, so it is UTF-8.
+        ShortText::new(
+            std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default(),
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +106,18 @@ mod tests {
         assert_eq!(id_of(&long).as_deref(), Some("id"));
         let longest = [&[b'i'; ShortText::MAX_LEN], b":s3cret".as_slice()].concat();
         assert_eq!(id_of(&longest).map(|id| id.len()), Some(ShortText::MAX_LEN));
+    }
+
+    #[test]
+    fn an_identity_carries_ids_of_the_usual_length_whole_and_cuts_longer_ones_at_a_character() {
+        for (id, kept) in [
+            ("VuaCfGcBCdbkQm-e5aOx", "VuaCfGcBCdbkQm-e5aOx"),
+            ("0123456789012345678901234", "0123456789012345678901"),
+            ("01234567890123456789\u{fc}x", "01234567890123456789\u{fc}"),
+            ("012345678901234567890\u{fc}", "012345678901234567890"),
+        ] {
+            assert_eq!(KeyId::new(&ShortText::new(id)).text().as_str(), kept);
+        }
     }
 
     #[test]

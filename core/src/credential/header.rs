@@ -21,6 +21,7 @@ pub(crate) enum Credential<'a> {
 }
 
 /// Reads the first authorization value of a request; any bytes will do.
+#[inline]
 pub(crate) fn parse(authorization: Option<&[u8]>) -> Credential<'_> {
     let Some(value) = authorization.map(trim) else {
         return Credential::None;

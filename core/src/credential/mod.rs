@@ -7,7 +7,7 @@ mod claimed_id;
 mod header;
 mod secret_token;
 
-pub(crate) use claimed_id::claimed_key_id;
+pub(crate) use claimed_id::{KeyId, claimed_key_id};
 pub(crate) use header::{Credential, parse};
 #[doc(hidden)]
 pub use secret_token::TokenComparison;

@@ -34,13 +34,13 @@ impl TokenId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The number of `id`, and [`TokenId::from_number`] its inverse; 0 if there is none.
-    pub(crate) fn number(id: Option<Self>) -> u64 {
-        id.map_or(Self::NONE, |id| id.0)
+    /// Its number, and [`TokenId::from_number`] the inverse.
+    pub(crate) fn number(self) -> u64 {
+        self.0
     }
 
-    pub(crate) fn from_number(number: u64) -> Option<Self> {
-        (number != Self::NONE).then_some(Self(number))
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self(number)
     }
 }
 
@@ -173,6 +173,38 @@ impl TokenComparison {
     pub fn contains(&self, presented: &[u8]) -> bool {
         self.0.find(presented).is_some()
     }
+
+    /// The tokens of one of two with as many, and nothing in how they are made tells of which.
+    #[cfg(feature = "measuring")]
+    pub(crate) fn either(options: [&Self; 2], second: bool) -> TokenSet {
+        let blanks: Vec<SecretToken> = options[0]
+            .0
+            .tokens
+            .iter()
+            .map(|_| SecretToken::new(*b"-"))
+            .collect();
+        let mut tokens = Self::new(&blanks);
+        tokens.become_either(options, second);
+        tokens.0
+    }
+
+    /// Becomes a copy of one of two with as many tokens, in the place where it is, and so that nothing tells of which: both are read,
+    /// and all is written.
+    pub fn become_either(&mut self, options: [&Self; 2], second: bool) {
+        let second = Choice::from(u8::from(second));
+        let [zero, one] = options.map(|option| option.0.tokens.iter());
+        for (token, (zero, one)) in self.0.tokens.iter_mut().zip(zero.zip(one)) {
+            token.len = u64::conditional_select(&zero.len, &one.len, second);
+            token.id = u64::conditional_select(&zero.id, &one.id, second);
+            for (word, (zero, one)) in token
+                .words
+                .iter_mut()
+                .zip(zero.words.iter().zip(&one.words))
+            {
+                *word = u64::conditional_select(zero, one, second);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +218,18 @@ mod tests {
             .map(|token| SecretToken::new(*token))
             .collect();
         TokenSet::new(&tokens, None)
+    }
+
+    #[test]
+    fn a_comparison_becomes_the_one_that_is_chosen() {
+        let of = |token: &[u8]| TokenComparison::new(&[SecretToken::new(token)]);
+        let (mut place, zero, one) = (of(b"before"), of(b"zero"), of(&[b'1'; MAX_TOKEN_LEN]));
+        for second in [true, false, true] {
+            place.become_either([&zero, &one], second);
+            assert_eq!(place.contains(b"zero"), !second);
+            assert_eq!(place.contains(&[b'1'; MAX_TOKEN_LEN]), second);
+            assert!(!place.contains(b"before"));
+        }
     }
 
     #[test]

@@ -27,6 +27,6 @@ impl KeyHasher {
 
     #[inline]
     pub(crate) fn hash(&self, key: ClientKey) -> KeyHash {
-        KeyHash(self.0.hash_one(key.bits()))
+        KeyHash::new(self.0.hash_one(key.bits()))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::gcra::{Conformance, Gcra};
 use super::hash::KeyHasher;
-use super::table::{Batch, Charge, KeyHash, Table};
+use super::table::{Batch, Charge, Hits, KeyHash, Table};
 use crate::client_ip::ClientKey;
 use crate::decision::{Rate, RateLimits};
 
@@ -74,7 +74,7 @@ pub struct Verdict {
 }
 
 impl RateLimiter {
-    /// A limiter with all counters unused. Allocates 25 bytes a counter, once.
+    /// A limiter with all counters unused. Allocates 17 bytes a counter, once.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -113,27 +113,23 @@ impl RateLimiter {
         self.reserve_hashed(self.hasher.hash(client), n, max_wait_ns, now)
     }
 
-    #[inline]
-    fn reserve_hashed(&self, hash: KeyHash, n: u64, max_wait_ns: u64, now: u64) -> Verdict {
-        let batch = Batch {
+    #[inline(always)]
+    fn reserve_hashed(&self, hash: KeyHash, n: u64, max_wait: u64, now: u64) -> Verdict {
+        let batch = self.batch(hash, n, max_wait, now);
+        let previous = self.previous.as_deref();
+        let charge = self.table.charge(&batch, &self.gcra, previous);
+        self.verdict(charge, &batch, n)
+    }
+
+    #[inline(always)]
+    fn batch(&self, hash: KeyHash, n: u64, max_wait: u64, now: u64) -> Batch {
+        Batch {
             hash,
             // What never fits must not take over a counter either; a peek tells what there is to tell.
             n: if n <= self.gcra.burst() { n } else { 0 },
             now,
-            max_wait: max_wait_ns,
-        };
-        let Charge { conformance, tat } =
-            self.table
-                .charge(&batch, &self.gcra, self.previous.as_deref());
-        self.verdict(
-            if batch.n == 0 {
-                self.peek(tat, n, now)
-            } else {
-                conformance
-            },
-            tat,
-            now,
-        )
+            max_wait,
+        }
     }
 
     /// As [`RateLimiter::charge`] for many batches at once: `clients[i]` is charged `ns[i]` events, in that order, and
@@ -158,7 +154,7 @@ impl RateLimiter {
         }
         let chunks = clients.chunks(AT_ONCE).zip(ns.chunks(AT_ONCE));
         for ((clients, ns), verdicts) in chunks.zip(verdicts.chunks_mut(AT_ONCE)) {
-            let mut hashes = [KeyHash(0); AT_ONCE];
+            let mut hashes = [KeyHash::new(0); AT_ONCE];
             for (hash, &client) in hashes.iter_mut().zip(clients) {
                 *hash = self.hasher.hash(client);
             }
@@ -167,11 +163,19 @@ impl RateLimiter {
             hashes
                 .iter()
                 .for_each(|&hash| self.table.prefetch_hints(hash));
-            hashes
-                .iter()
-                .for_each(|&hash| self.table.prefetch_counter(hash));
-            for ((verdict, &hash), &n) in verdicts.iter_mut().zip(hashes).zip(ns) {
-                *verdict = self.reserve_hashed(hash, n, 0, now);
+            let mut hits: [Hits; AT_ONCE] = std::array::from_fn(|_| Hits::default());
+            for (hits, &hash) in hits.iter_mut().zip(hashes) {
+                *hits = self.table.prefetch_counter(hash);
+            }
+            let decided = verdicts
+                .iter_mut()
+                .zip(&mut hits)
+                .zip(hashes.iter().zip(ns));
+            for ((verdict, hits), (&hash, &n)) in decided {
+                let batch = self.batch(hash, n, 0, now);
+                let previous = self.previous.as_deref();
+                let charge = self.table.charge_one_of(hits, &batch, &self.gcra, previous);
+                *verdict = self.verdict(charge, &batch, n);
             }
         }
         Ok(())
@@ -186,8 +190,15 @@ impl RateLimiter {
         }
     }
 
-    #[inline]
-    fn verdict(&self, conformance: Conformance, tat: u64, now: u64) -> Verdict {
+    /// What a charge means to the caller, who asked for `n` events.
+    #[inline(always)]
+    fn verdict(&self, charge: Charge, batch: &Batch, n: u64) -> Verdict {
+        let Charge { conformance, tat } = charge;
+        let conformance = if batch.n == 0 {
+            self.peek(tat, n, batch.now)
+        } else {
+            conformance
+        };
         let (admitted, retry_after_ns, wait_ns) = match conformance {
             Conformance::Conforming { wait, .. } => (true, Some(0), wait),
             Conformance::NonConforming { retry_after } => (false, Some(retry_after), 0),
@@ -203,7 +214,7 @@ impl RateLimiter {
                     burst_multiplier: self.limits.burst_multiplier,
                 },
                 tat,
-                now,
+                now: batch.now,
             },
         }
     }
@@ -226,7 +237,7 @@ impl RateLimiter {
         self.table.displaced()
     }
 
-    /// How many times a counter got a new owner, since the table was made.
+    /// How many times a counter got a new owner, since the table was made. Reads the whole table.
     #[must_use]
     pub fn claims(&self) -> u64 {
         self.table.claims()

@@ -228,3 +228,99 @@ fn a_certificate_that_is_renewed_in_its_place_is_noticed() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(verified(&engine, &header("id", "key")), Reason::Allowed);
 }
+
+/// Configuration and certificate in folders of their own, as mounts often are.
+#[cfg(feature = "watch")]
+struct Mounts(std::path::PathBuf);
+
+#[cfg(feature = "watch")]
+impl Mounts {
+    fn new() -> Self {
+        let root = std::env::temp_dir().join(format!("tollbar-mounts-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        std::fs::create_dir_all(root.join("tls")).unwrap();
+        Self(root)
+    }
+
+    /// Renames a new file over the old one.
+    fn replace(&self, name: &str, content: &str) {
+        let next = self.0.join("next");
+        std::fs::write(&next, content).unwrap();
+        std::fs::rename(next, self.0.join(name)).unwrap();
+    }
+}
+
+#[cfg(feature = "watch")]
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(feature = "watch")]
+#[test]
+fn watched_certificates_are_taken_whole_or_not_at_all() {
+    use std::time::{Duration, Instant};
+    use tollbar::{ReloadOutcome, WatchOptions};
+
+    const AUTHORITIES: &str = "apm-server.auth.api_key.elasticsearch.ssl.certificate_authorities";
+    let (old, new) = (Authority::new(), Authority::new());
+    let server = new.server("127.0.0.1", None);
+    let yaml = |ca: &str| {
+        format!(
+            "apm-server.auth.api_key:\n  enabled: true\n  elasticsearch:\n    hosts: {}\n    ssl:\n      \
+             certificate_authorities: [{ca}]\n",
+            server.url()
+        )
+    };
+    let mounts = Mounts::new();
+    mounts.replace("tls/ca.pem", &old.0.pem());
+    mounts.replace("etc/apm-server.yml", &yaml("../tls/ca.pem"));
+    let file = mounts.0.join("etc/apm-server.yml");
+    let engine = Arc::new(Engine::from_file(&file).unwrap());
+    let _watcher = engine
+        .watch(WatchOptions {
+            debounce: Duration::from_millis(20),
+            poll: None,
+        })
+        .unwrap();
+    let eventually = |what: &str, holds: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    assert_eq!(verified(&engine, &header("id", "1")), Reason::Unavailable);
+
+    mounts.replace("tls/ca.pem", &new.0.pem());
+    eventually("renewed", &|| engine.stats().generation == 2);
+    assert_eq!(verified(&engine, &header("id", "2")), Reason::Allowed);
+    let last = |engine: &Engine| engine.stats().reloads.pop().unwrap().outcome;
+    let ReloadOutcome::Taken { changed, .. } = last(&engine) else {
+        panic!("{:?}", last(&engine));
+    };
+    assert_eq!(changed, [AUTHORITIES]);
+
+    mounts.replace("tls/ca.pem", "half a certif");
+    eventually("refused", &|| engine.stats().reload_errors == 1);
+    assert_eq!(verified(&engine, &header("id", "3")), Reason::Allowed);
+    let ReloadOutcome::Refused { problems, .. } = last(&engine) else {
+        panic!("{:?}", last(&engine));
+    };
+    let problem = &problems[0];
+    assert_eq!(problem.key.as_deref(), Some(AUTHORITIES));
+    assert_eq!(problem.file, Some(file.display().to_string()));
+    assert_eq!((problem.line, problem.column), (Some(6), Some(7)));
+
+    // One that is named but not there yet is waited for.
+    mounts.replace("tls/ca.pem", &new.0.pem());
+    mounts.replace("etc/apm-server.yml", &yaml("../later/ca.pem"));
+    eventually("refused again", &|| engine.stats().reload_errors == 2);
+    std::fs::create_dir(mounts.0.join("later")).unwrap();
+    mounts.replace("later/ca.pem", &old.0.pem());
+    eventually("taken", &|| engine.stats().generation == 3);
+    assert_eq!(verified(&engine, &header("id", "4")), Reason::Unavailable);
+    assert_eq!(engine.files(), [file, mounts.0.join("etc/../later/ca.pem")]);
+}

@@ -77,7 +77,7 @@ fn p7_a_claim_in_the_old_table_against_the_look_for_debt_in_two_candidates() {
 /// P7: the late thread claims and charges in the old table while the handover is completed; whoever comes after, under the new table
 /// alone, finds the debt.
 ///
-/// Kills: locator_unpublished
+/// Kills: keys_left_behind
 #[test]
 fn p7_a_claim_in_the_old_table_against_completion() {
     explore(|| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Table, batch, charge, explore, explore_within, joined, key, limit, owned, spawn, table,
 };
+use crate::ratelimit::table::WINDOW;
 use crate::ratelimit::table::claim::Victim;
 
 /// Two threads insert key 1 in an empty table; the burst is one event.
@@ -37,6 +38,32 @@ fn p2_two_threads_insert_one_key_in_windows_of_which_one_is_short() {
 #[test]
 fn p2_two_threads_insert_one_key_in_two_windows() {
     two_threads_insert_one_key(4);
+}
+
+/// P2, in a table so large that a newcomer looks at one window only, since all its counters are as good as new.
+#[test]
+fn p2_two_threads_insert_one_key_in_a_large_table() {
+    two_threads_insert_one_key(6);
+}
+
+/// P2: the key owns a counter in its second window, and no hint says so. Whoever claims one in the first finds that out.
+///
+/// Kills: owned_rival_ignored, confirm_blindly
+#[test]
+fn p2_a_key_whose_hint_was_lost_keeps_its_counter() {
+    explore(|| {
+        let (table, gcra) = (table(6), limit(2));
+        let [_, second] = table.candidates(key(1)).windows;
+        let owned_before = second * WINDOW + 1;
+        assert!(stake_and_confirm(&table, victim(&table, owned_before)));
+        let other = {
+            let table = Arc::clone(&table);
+            spawn(move || charge(&table, &gcra, key(1), 1))
+        };
+        let admitted = charge(&table, &gcra, key(1), 1) + joined(other);
+        assert_eq!(admitted, 2, "the key's burst");
+        assert_eq!(owned(&table, key(1)), [owned_before], "P2: one counter");
+    });
 }
 
 /// P2: three threads.
@@ -94,9 +121,9 @@ fn p2_rival_claims_in_windows_of_which_one_is_short() {
 }
 
 /// Stakes a claim for key 1 on this counter, as a thread does that found it the best one, and confirms it.
-fn stake_and_confirm(table: &Table, victim: Victim) -> Option<usize> {
-    let claim = table.stake(victim, &batch(key(1), 1))?;
-    table.confirm(victim.index, claim, key(1), 0)
+fn stake_and_confirm(table: &Table, victim: Victim) -> bool {
+    let claim = table.stake(victim, &batch(key(1), 1));
+    claim.is_some_and(|claim| table.confirm(victim.index, claim, key(1), 0))
 }
 
 fn victim(table: &Table, index: usize) -> Victim {
@@ -120,7 +147,7 @@ fn p2_two_claims_staked_at_once() {
             spawn(move || stake_and_confirm(&table, victims[1]))
         };
         let (first, second) = (stake_and_confirm(&table, victims[0]), joined(other));
-        assert!(first.is_none() || second.is_none(), "P2: one counter");
+        assert!(!(first && second), "P2: one counter");
         assert!(owned(&table, key(1)).len() <= 1, "P2: one counter");
     });
 }

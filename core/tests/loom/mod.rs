@@ -42,7 +42,7 @@ fn explore_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) 
 
 /// A key. All are candidates for all counters in these small tables: of one window, or of two that are each other's second choice.
 fn key(number: u32) -> KeyHash {
-    KeyHash(0x1234_5678 << 32 | u64::from(number))
+    KeyHash::new(0x1234_5678 << 32 | u64::from(number) << 18)
 }
 
 fn table(capacity: usize) -> Arc<Table> {
@@ -80,12 +80,7 @@ fn charge_with(table: &Table, gcra: &Gcra, hash: KeyHash, n: u64, previous: Opti
 /// The counters that the key owns.
 fn owned(table: &Table, hash: KeyHash) -> Vec<usize> {
     (0..table.capacity)
-        .filter(|&index| {
-            table
-                .slot(index)
-                .owner_seqcst()
-                .is_owned_by(hash.fingerprint())
-        })
+        .filter(|&index| table.slot(index).owner_seqcst().is_owned_by(hash))
         .collect()
 }
 

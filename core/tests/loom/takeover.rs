@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{charge, explore, joined, key, limit, owned, spawn, table};
+use super::{SECOND, batch, charge, explore, joined, key, limit, owned, spawn, table};
+use crate::ratelimit::gcra::Conformance;
 
 /// P1: two keys contend for fewer counters than there are keys; each thread returns to its key.
 fn two_newcomers_contend(capacity: usize) {
@@ -72,5 +73,36 @@ fn p2_an_insertion_against_a_takeover() {
         admitted += joined(inserting);
         assert!(admitted <= 3, "P1: what was left of both bursts");
         assert!(owned(&table, key(1)).len() <= 1, "P2: one counter");
+    });
+}
+
+/// P1 and P2: a newcomer finds all counters exhausted and takes the owners' right to them, while one of the owners returns, late enough that
+/// its counter has room again.
+#[test]
+fn p2_an_owner_returns_while_its_counter_is_loosened() {
+    explore(|| {
+        let (table, gcra) = (table(6), limit(1));
+        // The keys' candidates: two windows of two.
+        for number in 1..=4 {
+            assert_eq!(charge(&table, &gcra, key(number), 1), 1);
+        }
+        let newcomer = {
+            let table = Arc::clone(&table);
+            spawn(move || charge(&table, &gcra, key(5), 1))
+        };
+        let mut later = batch(key(1), 1);
+        later.now += SECOND;
+        let charged = table.charge(&later, &gcra, None);
+        assert!(
+            matches!(charged.conformance, Conformance::Conforming { .. }),
+            "there is room for one in each counter"
+        );
+        assert_eq!(joined(newcomer), 0, "at the earlier instant there is none");
+        let owned = owned(&table, key(1));
+        assert!(owned.len() <= 1, "P2: one counter");
+        assert!(
+            !owned.is_empty() || table.find_loose(key(1)).is_some(),
+            "P7: whose debt it is can be told"
+        );
     });
 }

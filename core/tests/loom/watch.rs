@@ -7,11 +7,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use super::super::KeyHash;
 use super::super::slot::{Owner, Slot, State};
 
 #[derive(Clone, Copy, Default)]
 struct Seen {
-    owned_by: Option<u32>,
+    owned_by: Option<KeyHash>,
     frozen: bool,
 }
 
@@ -26,7 +27,7 @@ pub(super) fn start() {
 
 /// The owner of this counter has just become `to`.
 pub(in super::super) fn owner_changed(slot: &Slot, to: Owner) {
-    let owned_by = (to.state() == State::Owned).then(|| to.fingerprint());
+    let owned_by = (to.state() == State::Owned).then(|| to.key());
     let owners = SLOTS.with_borrow_mut(|slots| {
         slots.entry(address(slot)).or_default().owned_by = owned_by;
         let counters = slots

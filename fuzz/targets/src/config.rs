@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use tollbar::RumCors;
 use tollbar::config::{Config, ConfigError, Loaded, Pem, Privilege, SecretToken, keys};
 
 /// Stands where a secret would.
@@ -18,6 +19,7 @@ pub fn config(data: &[u8]) {
     match read(data) {
         Ok(loaded) => {
             accepted(&loaded.config);
+            origins(&loaded.config, data);
             let again = read(data).unwrap();
             assert_eq!(again.warnings, loaded.warnings);
             assert_eq!(again.origins, loaded.origins);
@@ -78,6 +80,7 @@ fn accepted(config: &Config) {
         after.anonymous.allow_service, before.anonymous.allow_service,
         "{text}"
     );
+    assert_eq!(RumCors::new(&after), RumCors::new(&before), "{text}");
     assert_eq!(after.trusted_proxies, before.trusted_proxies, "{text}");
     assert_eq!(
         after.anonymous_enabled(),
@@ -85,6 +88,44 @@ fn accepted(config: &Config) {
         "{text}"
     );
     assert_eq!(after.auth_configured(), before.auth_configured(), "{text}");
+}
+
+/// Origins are allowed as the simplest matcher says.
+fn origins(config: &Config, data: &[u8]) {
+    let rules = RumCors::new(config);
+    let patterns = config.rum_allow_origins.iter().take(8);
+    let cut = |bytes: &[u8]| bytes[..bytes.len().min(64)].to_vec();
+    let patterns: Vec<Vec<u8>> = patterns.map(|pattern| cut(pattern.as_bytes())).collect();
+    if config.rum_allow_origins.len() > 8 || config.rum_allow_origins.iter().any(|p| p.len() > 64) {
+        return;
+    }
+    let mut asked = vec![Vec::new(), cut(data), cut(&data[data.len() / 2..])];
+    for pattern in &patterns {
+        let text = String::from_utf8_lossy(pattern);
+        asked.extend(["", "a", "a.b", "*"].map(|filling| text.replace('*', filling).into_bytes()));
+        asked.push(text.to_uppercase().into_bytes());
+    }
+    for origin in asked {
+        let expected = patterns.iter().any(|pattern| matches(pattern, &origin));
+        assert_eq!(rules.allows(&origin), expected, "{origin:?}");
+    }
+}
+
+/// Row by row, whether each prefix of the text is matched by the pattern so far.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let mut row = vec![false; text.len() + 1];
+    row[0] = true;
+    for p in pattern {
+        let mut next = vec![false; row.len()];
+        for t in 0..row.len() {
+            next[t] = match p {
+                b'*' => row[t] || (t > 0 && next[t - 1]),
+                p => t > 0 && row[t - 1] && p.eq_ignore_ascii_case(&text[t - 1]),
+            };
+        }
+        row = next;
+    }
+    row[text.len()]
 }
 
 /// The effective value of every key.
@@ -127,6 +168,8 @@ fn printed(config: &Config) -> String {
             },
             (_, "allow_agent") => list(&config.anonymous.allow_agent),
             (_, "allow_service") => list(&config.anonymous.allow_service),
+            (_, "allow_origins") => list(&config.rum_allow_origins),
+            (_, "allow_headers") => list(&config.rum_allow_headers),
             (_, "trusted_proxies") => list(config.trusted_proxies.iter().map(ToString::to_string)),
             _ => match key.effective(config) {
                 none if none == "none" && key.default() == "none" => continue,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use tollbar::client_ip::{TrustedProxies, client_ip};
 use tollbar::config::Config;
 use tollbar::{
-    Action, Decision, Engine, Method, Question, Reason, ReloadOutcome, Request, Resource,
+    Action, Decision, Engine, Method, Question, Reason, ReloadOutcome, Request, Resource, RumCors,
 };
 
 const FIRST: &str = "
@@ -130,6 +130,7 @@ fn check(engine: &Engine, config: &Config, generation: u64, errors: u64) {
         (generation, errors)
     );
     assert_eq!(stats.ip_limit, config.anonymous.ip_limit);
+    assert_eq!(*engine.rum_cors(), RumCors::new(config));
 
     for decision in probes(engine) {
         assert_eq!(decision.generation, generation);

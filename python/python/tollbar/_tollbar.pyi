@@ -1,17 +1,18 @@
 """The compiled half of the package: the Rust engine, translated. Everything here is thread-safe."""
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias, TypedDict, final
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
 
 __all__ = [
     "Client",
     "ConfigError",
     "Decision",
+    "Decisions",
     "Engine",
     "GeneratedKey",
     "Problem",
@@ -20,6 +21,7 @@ __all__ = [
     "__version__",
     "generate_api_key",
     "hash_api_key",
+    "main",
 ]
 
 __version__: str
@@ -28,9 +30,26 @@ _Text: TypeAlias = str | bytes
 _Headers: TypeAlias = Mapping[str, _Text] | Mapping[bytes, _Text] | Iterable[tuple[_Text, _Text]]
 _Action: TypeAlias = Literal["ingest", "agent_config", "sourcemap"]
 _Method: TypeAlias = Literal["none", "secret_token", "api_key", "anonymous"]
-_Privilege: TypeAlias = Literal["config_agent:read", "event:write", "sourcemap:write"]
-_Privileges: TypeAlias = Iterable[_Privilege] | None
+# The names of privileges: "config_agent:read", "event:write", "sourcemap:write".
+_Privileges: TypeAlias = Iterable[str] | None
 _Verifier: TypeAlias = Callable[[str, bytes], _Privileges] | Callable[[str, bytes], Awaitable[_Privileges]]
+
+@type_check_only
+class _ArrowArray(Protocol):
+    """An Arrow array of any library."""
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[object, object]: ...
+
+@type_check_only
+class _Buffer(Protocol):
+    """What the buffer protocol reads: NumPy's arrays, `array.array`, `memoryview`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+_Peers: TypeAlias = Sequence[str] | _Buffer | _ArrowArray
+_Names: TypeAlias = Sequence[str | None] | _ArrowArray
+_Counts: TypeAlias = Sequence[int] | _Buffer | _ArrowArray
 
 class _Reload(TypedDict):
     """An attempt to replace the configuration."""
@@ -117,6 +136,19 @@ class Engine:
         now: int | None = None,
         rum: bool = False,
     ) -> Decision: ...
+    def check_batch(
+        self,
+        peers: _Peers,
+        *,
+        authorization: _Text | Sequence[_Text | None] | None = None,
+        headers: Sequence[_Headers | None] | None = None,
+        action: _Action = "ingest",
+        agent: str | _Names | None = None,
+        service: str | _Names | None = None,
+        cost: int | _Counts = 1,
+        now: int | None = None,
+        rum: bool = False,
+    ) -> Decisions: ...
     def authenticate(
         self,
         authorization: _Text | None = None,
@@ -145,6 +177,9 @@ class Engine:
     def watch(self, debounce: float = 0.1, poll: float | None = 10.0) -> Watcher: ...
     def recent_refusals(self) -> list[Refusal]: ...
     def stats(self, now: int | None = None) -> _Stats: ...
+    def allows_origin(self, origin: _Text | None) -> bool: ...
+    @property
+    def allow_headers(self) -> list[str]: ...
     @property
     def warnings(self) -> list[str]: ...
     @property
@@ -156,6 +191,10 @@ class Client:
 
     @property
     def decision(self) -> Decision: ...
+    @property
+    def allowed(self) -> bool: ...
+    @property
+    def pending(self) -> bool: ...
     @property
     def method(self) -> _Method | None: ...
     @property
@@ -175,6 +214,7 @@ class Client:
     ) -> Decision: ...
     def admit(self, n: int = 1, now: int | None = None) -> Decision: ...
     def reserve(self, n: int, max_wait: float = 1.0, now: int | None = None) -> Decision: ...
+    def wait(self, n: int, timeout: float = 1.0, now: int | None = None) -> Coroutine[Any, Any, Decision]: ...
 
 @final
 class Decision:
@@ -208,10 +248,32 @@ class Decision:
     def generation(self) -> int: ...
     @property
     def www_authenticate(self) -> str | None: ...
+    @property
+    def ratelimit_policy(self) -> str | None: ...
+    @property
+    def ratelimit(self) -> str | None: ...
     def __bool__(self) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class Decisions:
+    """Many decisions: a sequence of them, and columns that NumPy and others read in place."""
+
+    @property
+    def allowed(self) -> memoryview: ...
+    @property
+    def status(self) -> memoryview: ...
+    @property
+    def remaining(self) -> memoryview: ...
+    @property
+    def retry_after(self) -> memoryview: ...
+    @property
+    def reason(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Decision: ...
+    def __iter__(self) -> Iterator[Decision]: ...
 
 @final
 class Refusal:
@@ -265,3 +327,5 @@ class GeneratedKey:
 
 def generate_api_key(id: str | None = None) -> GeneratedKey: ...  # noqa: A002
 def hash_api_key(id: str, key: bytes) -> str: ...  # noqa: A002
+def main(arguments: Sequence[str]) -> tuple[int, tuple[str, list[str]] | None]:
+    """Do what a command line asks for: the exit code, or a command of Python's and its arguments."""

@@ -115,6 +115,38 @@ impl ApiKeys {
         Ok(Arc::new(Self::build(source, self.remote.as_deref())?))
     }
 
+    /// Whether a configuration could be taken, but for what its own checks find.
+    ///
+    /// # Errors
+    /// If a file that it names can't be used.
+    pub(crate) fn check(config: &ApiKeyConfig) -> Result<(), ConfigError> {
+        let source = Source::read(config, None)?;
+        match source.config.enabled {
+            true => source.verifier().map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// The keys of the configuration whose files say something else than before, though they may have the same names.
+    pub(crate) fn renewed(&self, before: &Self) -> Vec<&'static str> {
+        #[cfg(feature = "elasticsearch")]
+        if let (Some(now), Some(then)) = (&self.source.elasticsearch, &before.source.elasticsearch)
+        {
+            return now.renewed(then).collect();
+        }
+        #[cfg(not(feature = "elasticsearch"))]
+        let _ = before;
+        Vec::new()
+    }
+
+    /// The same keys with nothing that threads of another process were in the middle of: no verdict, no flight, no connection.
+    ///
+    /// # Errors
+    /// If Elasticsearch's certificates are of no use any more.
+    pub(crate) fn after_fork(&self) -> Result<Arc<Self>, ConfigError> {
+        Ok(Arc::new(Self::build(self.source.clone(), None)?))
+    }
+
     fn build(source: Source, before: Option<&Remote>) -> Result<Self, ConfigError> {
         let verifier = if source.config.enabled {
             source.verifier()?

@@ -7,11 +7,14 @@
 //!   lands its flight.
 //! - Keys that were good before go first: unknown keys, however many, never make them wait for more than the jobs that run.
 //!   (Of those there are at most `api_key.limit`, one flight each.)
+//! - A forked process has none of these threads: [`Pool::after_fork`] forgets them, and what waited for them.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 const THREADS: usize = 8;
 const QUEUE: usize = 1024;
@@ -21,7 +24,7 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads of one engine.
 #[derive(Default)]
-pub(crate) struct Pool(Arc<Shared>);
+pub(crate) struct Pool(ArcSwap<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -41,7 +44,8 @@ struct State {
 impl Pool {
     /// Runs the job soon, or drops it: if there are too many, or no thread can be started. `known`: before all that are not.
     pub(crate) fn run(&self, job: Job, known: bool) {
-        let mut state = self.0.lock();
+        let shared = self.0.load_full();
+        let mut state = shared.lock();
         if !known && state.unknown.len() >= QUEUE {
             drop(state);
             // Outside of the lock: landing a flight may call back.
@@ -56,20 +60,29 @@ impl Pool {
         if waiting > state.idle && state.threads < THREADS {
             state.threads += 1;
             drop(state);
-            self.start();
+            shared.start();
         } else {
             drop(state);
-            self.0.work.notify_one();
+            shared.work.notify_one();
         }
     }
 
-    fn start(&self) {
-        let shared = Arc::clone(&self.0);
+    /// In a forked process: begins anew, without a thread. What the parent's threads do is no business of this process, so
+    /// its copies of their jobs are neither run nor dropped, which would call back; nor is a lock touched that one of them may
+    /// have held.
+    pub(crate) fn after_fork(&self) {
+        std::mem::forget(self.0.swap(Arc::default()));
+    }
+}
+
+impl Shared {
+    fn start(self: &Arc<Self>) {
+        let shared = Arc::clone(self);
         let thread = std::thread::Builder::new().name("tollbar-verify".into());
         if thread.spawn(move || shared.work()).is_ok() {
             return;
         }
-        let mut state = self.0.lock();
+        let mut state = self.lock();
         state.threads -= 1;
         if state.threads > 0 {
             return;
@@ -82,9 +95,7 @@ impl Pool {
         drop(state);
         drop(dropped);
     }
-}
 
-impl Shared {
     fn work(&self) {
         while let Some(job) = self.next() {
             // A verifier of the embedder's may panic; its flight has landed as unavailable by then.
@@ -126,7 +137,8 @@ impl Shared {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let shared = self.0.load_full();
+        let mut state = shared.lock();
         state.closed = true;
         let dropped = (
             std::mem::take(&mut state.known),
@@ -134,7 +146,7 @@ impl Drop for Pool {
         );
         drop(state);
         drop(dropped);
-        self.0.work.notify_all();
+        shared.work.notify_all();
     }
 }
 
@@ -158,7 +170,7 @@ mod tests {
             };
             pool.run(Box::new(job), false);
         }
-        while !pool.0.lock().unknown.is_empty() {
+        while !pool.0.load().lock().unknown.is_empty() {
             std::thread::yield_now();
         }
         let job = |name: &'static str| {
@@ -169,7 +181,7 @@ mod tests {
             pool.run(job("unknown"), false);
         }
         pool.run(job("known"), true);
-        assert_eq!(pool.0.lock().unknown.len(), QUEUE);
+        assert_eq!(pool.0.load().lock().unknown.len(), QUEUE);
         open.send(()).unwrap();
         assert_eq!(results.recv().unwrap(), "busy");
         assert_eq!(results.recv().unwrap(), "known");
@@ -190,7 +202,29 @@ mod tests {
         }
         pool.run(Box::new(move || done.send(()).unwrap()), false);
         results.recv().unwrap();
-        assert!(pool.0.lock().threads <= THREADS);
+        assert!(pool.0.load().lock().threads <= THREADS);
+    }
+
+    #[test]
+    fn after_a_fork_nobody_waits_for_threads_that_are_not_there() {
+        let pool = Pool::default();
+        let (done, results) = channel();
+        let (open, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        // All threads are busy, and would be for ever in a child; one more job waits for them.
+        for name in ["busy"; THREADS].into_iter().chain(["parent's"]) {
+            let (gate, done) = (Arc::clone(&gate), done.clone());
+            let job = move || {
+                let _ = gate.lock().unwrap().recv();
+                done.send(name).unwrap();
+            };
+            pool.run(Box::new(job), true);
+        }
+        pool.after_fork();
+        let child = done.clone();
+        pool.run(Box::new(move || child.send("child's").unwrap()), false);
+        assert_eq!(results.recv().unwrap(), "child's");
+        drop(open);
     }
 
     #[test]
@@ -199,7 +233,7 @@ mod tests {
         let (done, results) = channel();
         pool.run(Box::new(move || done.send(()).unwrap()), false);
         results.recv().unwrap();
-        let shared = Arc::clone(&pool.0);
+        let shared = pool.0.load_full();
         drop(pool);
         while shared.lock().threads > 0 {
             std::thread::yield_now();

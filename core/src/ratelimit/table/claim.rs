@@ -16,8 +16,8 @@
 //! A step fails only because another thread's step succeeded. A thread that finds a claim for its key does not wait
 //! for the claimant: it goes on with that claim itself. Of rival claims the one with the lowest index survives.
 
-use super::slot::{FROZEN, Owner, State};
-use super::{Batch, Charge, KeyHash, Table, WINDOW};
+use super::slot::{FROZEN, INCARNATIONS, Owner, Slot, State};
+use super::{Batch, Charge, KeyHash, Table, WINDOW, Window};
 use crate::ratelimit::gcra::{Conformance, Gcra};
 use crate::sync::{Ordering, mutant};
 
@@ -31,6 +31,8 @@ enum Sight {
     Absent(Victim),
     /// A candidate's TAT isn't to be had here: frozen, or not settled yet.
     Moved(usize),
+    /// Things change too fast: look again.
+    Changed,
 }
 
 /// The counter that a newcomer takes over.
@@ -41,33 +43,16 @@ pub(super) struct Victim {
     pub(super) tat: u64,
 }
 
-/// The claims for a key that are met while looking its candidates over.
-#[derive(Default)]
-struct Claims {
-    lowest: Option<(usize, Owner)>,
-}
-
-impl Claims {
-    /// Whether the key owns this counter; a claim is noted.
-    fn owns(&mut self, index: usize, owner: Owner, hash: KeyHash) -> bool {
-        if owner.fingerprint() != hash.fingerprint() {
-            return false;
-        }
-        if owner.state() == State::Claimed && self.lowest.is_none_or(|(other, _)| index < other) {
-            self.lowest = Some((index, owner));
-        }
-        owner.state() == State::Owned
-    }
-
-    /// What was seen of a key that owns no candidate, of which `best` is the one to take.
-    fn sight(self, best: Option<Victim>) -> Sight {
-        match (self.lowest, best) {
-            (Some((index, owner)), _) => Sight::Claimed(index, owner),
-            (None, Some(victim)) => Sight::Absent(victim),
-            // There is at least one candidate, so there is a best one.
-            (None, None) => Sight::Moved(0),
-        }
-    }
+/// What one look at the counters of a window came to.
+struct Survey {
+    /// The one with the smallest TAT.
+    best: Victim,
+    /// How many TATs have passed.
+    passed: usize,
+    /// Whether a TAT isn't to be had here.
+    moved: bool,
+    /// Whether a counter is the key's, or claimed for it.
+    concerns_key: bool,
 }
 
 impl Table {
@@ -82,12 +67,34 @@ impl Table {
         previous: Option<&Table>,
     ) -> Charge {
         let debt = previous.map_or(0, |previous| self.debt_in(previous, batch.hash));
+        let mut closely = false;
         loop {
-            let index = match self.look(batch.hash, batch.now) {
+            let sight = if closely {
+                self.look_closely(batch.hash)
+            } else {
+                self.look(batch.hash, batch.now)
+            };
+            closely = false;
+            let (index, claim) = match sight {
+                Sight::Absent(victim) => {
+                    let tat = victim.tat.max(debt);
+                    let conformance = gcra.conform(tat, batch.now, batch.n, batch.max_wait);
+                    if batch.n == 0 || !matches!(conformance, Conformance::Conforming { .. }) {
+                        if batch.n > 0 {
+                            self.loosen_if_exhausted(victim.tat, batch, gcra);
+                        }
+                        return Charge { conformance, tat };
+                    }
+                    let Some(claim) = self.stake(victim, batch) else {
+                        continue;
+                    };
+                    (victim.index, claim)
+                }
+                Sight::Claimed(index, claim) => (index, claim),
                 Sight::Owned(index) => {
                     // The hint was late or wrong.
                     self.hints.note(index, batch.hash);
-                    index
+                    return self.charge_counter(index, batch, gcra, previous);
                 }
                 Sight::Moved(index) => {
                     if let Some(charge) = self.settle_or_leave(index, batch, gcra, previous) {
@@ -95,28 +102,41 @@ impl Table {
                     }
                     continue;
                 }
-                Sight::Claimed(index, claim) => {
-                    match self.confirm(index, claim, batch.hash, debt) {
-                        Some(index) => index,
-                        None => continue,
-                    }
-                }
-                Sight::Absent(victim) => {
-                    let tat = victim.tat.max(debt);
-                    let conformance = gcra.conform(tat, batch.now, batch.n, batch.max_wait);
-                    if batch.n == 0 || !matches!(conformance, Conformance::Conforming { .. }) {
-                        return Charge { conformance, tat };
-                    }
-                    let Some(claim) = self.stake(victim, batch) else {
-                        continue;
-                    };
-                    match self.confirm(victim.index, claim, batch.hash, debt) {
-                        Some(index) => index,
-                        None => continue,
-                    }
-                }
+                Sight::Changed => continue,
             };
-            return self.charge_counter(index, batch, gcra, previous);
+            if self.confirm(index, claim, batch.hash, debt) {
+                let charge = self.charge_counter(index, batch, gcra, previous);
+                // Last, so that nothing has to wait until the hint is stored.
+                self.hints.note(index, batch.hash);
+                return charge;
+            }
+            // There is a rival, or there was.
+            closely = true;
+        }
+    }
+
+    /// Where no candidate has room for one event, even the one with the smallest TAT, takes from all their owners the right to their
+    /// counters, but no counter and no debt.
+    ///
+    /// Who owns an exhausted counter would be refused until that one has room, while strangers take whichever has room first;
+    /// so it is better to be a stranger, and well-behaved clients must not fare worse than an attacker's. Where all counters are candidates of
+    /// every key nobody loses a counter like this: who returned could find a TAT that is smaller by a fraction of an event.
+    #[cold]
+    #[inline(never)]
+    fn loosen_if_exhausted(&self, smallest_tat: u64, batch: &Batch, gcra: &Gcra) {
+        let room_for_one = matches!(
+            gcra.conform(smallest_tat, batch.now, 1, 0),
+            Conformance::Conforming { .. }
+        );
+        if room_for_one || self.capacity <= 2 * WINDOW {
+            return;
+        }
+        for index in self.candidates_of(batch.hash) {
+            let owner = self.slot(index).owner();
+            if owner.state() == State::Owned {
+                // Whether it succeeds or not: then there is another owner.
+                self.slot(index).change_owner(owner, owner.loosened());
+            }
         }
     }
 
@@ -127,167 +147,222 @@ impl Table {
                 Sight::Owned(_) | Sight::Moved(_) => return,
                 Sight::Claimed(index, claim) => (index, claim),
                 Sight::Absent(victim) => {
-                    if victim.owner.state() != State::Free && victim.tat >= debt {
+                    if !is_nobodys(victim.owner) && victim.tat >= debt {
                         return;
                     }
-                    let claim = victim.owner.claimed_by(hash.fingerprint());
-                    if !self.slot(victim.index).change_owner(victim.owner, claim) {
+                    let Some(claim) = self.claim(victim.index, victim.owner, hash) else {
                         continue;
-                    }
+                    };
                     (victim.index, claim)
                 }
+                Sight::Changed => continue,
             };
-            if self.confirm(index, claim, hash, debt).is_some() {
+            if self.confirm(index, claim, hash, debt) {
+                self.hints.note(index, hash);
                 return;
             }
         }
     }
 
     /// Looks over the candidates of a newcomer.
+    #[inline(always)]
     fn look(&self, hash: KeyHash, now: u64) -> Sight {
-        let mut claims = Claims::default();
-        let mut best: Option<(Victim, Preference)> = None;
-        for window in self.candidates(hash).windows() {
-            let mut here: Option<Victim> = None;
-            let mut passed = 0;
-            for index in self.window(window) {
-                let slot = self.slot(index);
-                let owner = slot.owner_seqcst();
-                if claims.owns(index, owner, hash) {
-                    return Sight::Owned(index);
-                }
-                let tat = slot.tat();
-                if tat & FROZEN != 0 {
-                    return Sight::Moved(index);
-                }
-                passed += usize::from(tat <= now);
-                if here.is_none_or(|victim| tat < victim.tat) {
-                    here = Some(Victim { index, owner, tat });
-                }
-            }
-            if let Some(victim) = here {
-                let preference = self.preference(victim.tat, now, passed);
-                if best.is_none_or(|(_, other)| preference > other) {
-                    best = Some((victim, preference));
-                }
-            }
+        let windows = self.windows_of(hash);
+        windows.into_iter().for_each(Window::prefetch);
+        let [first, second] = windows;
+        // Where every counter is a candidate there is nothing to balance, and the smallest TAT is taken always.
+        let balance = self.capacity > 2 * WINDOW;
+        let first = first.survey(hash, now);
+        if balance && first.passed == WINDOW && !first.moved && !first.concerns_key {
+            // No window is emptier. Should the other one concern the key, that is found before the claim is confirmed, and
+            // nobody is displaced by it.
+            return Sight::Absent(first.best);
         }
-        claims.sight(best.map(|(victim, _)| victim))
+        let second = second.survey(hash, now);
+        if first.concerns_key | second.concerns_key | first.moved | second.moved {
+            return self.look_closely(hash);
+        }
+        // Counters whose TAT has passed are all as good as new, so where both windows have such the emptier one is taken: that
+        // is what keeps two choices balanced. Otherwise the smaller TAT.
+        let both_passed = first.passed.min(second.passed) > 0;
+        let take_second = if balance && both_passed && first.passed != second.passed {
+            second.passed > first.passed
+        } else {
+            second.best.tat < first.best.tat
+        };
+        Sight::Absent(if take_second { second.best } else { first.best })
     }
 
-    /// Which window's best counter to take. Counters whose TAT has passed are all as good as new, so where both windows have such
-    /// the emptier one is taken: that is what keeps two choices balanced. Otherwise the smaller TAT. Where every
-    /// counter is a candidate there is nothing to balance, and the smallest TAT is taken always.
-    fn preference(&self, tat: u64, now: u64, passed: usize) -> Preference {
-        let balance = self.capacity > 2 * WINDOW && tat <= now;
-        Preference {
-            passed: if balance { passed } else { 0 },
-            tat: std::cmp::Reverse(tat),
+    /// As [`Table::look`], where a candidate concerns the key or can't be charged here.
+    #[cold]
+    #[inline(never)]
+    fn look_closely(&self, hash: KeyHash) -> Sight {
+        let (mut claimed, mut moved) = (None, None);
+        for index in self.candidates_of(hash) {
+            let owner = self.slot(index).owner_seqcst();
+            match owner.state() {
+                State::Owned if owner.concerns(hash) => return Sight::Owned(index),
+                State::Claimed if owner.concerns(hash) => note_lowest(&mut claimed, index, owner),
+                _ => {}
+            }
+            if self.slot(index).tat() & FROZEN != 0 {
+                moved = Some(index);
+            }
+        }
+        // A claim is confirmed only where all candidates are settled, since it may have to bear a debt.
+        match (moved, claimed) {
+            (Some(index), _) => Sight::Moved(index),
+            (None, Some((index, claim))) => Sight::Claimed(index, claim),
+            (None, None) => Sight::Changed,
         }
     }
 
     /// As [`Table::look`], for a key that is moved here from the table before: free counters first, and no clock.
     fn look_for_handover(&self, hash: KeyHash) -> Sight {
-        let mut claims = Claims::default();
+        let mut claimed = None;
         let mut best: Option<Victim> = None;
         for index in self.candidates_of(hash) {
-            let slot = self.slot(index);
-            let owner = slot.owner_seqcst();
-            if claims.owns(index, owner, hash) {
-                return Sight::Owned(index);
+            let owner = self.slot(index).owner_seqcst();
+            match owner.state() {
+                State::Owned if owner.concerns(hash) => return Sight::Owned(index),
+                State::Claimed if owner.concerns(hash) => note_lowest(&mut claimed, index, owner),
+                _ => {}
             }
-            let tat = slot.tat();
-            let rank = |owner: Owner, tat: u64| (owner.state() != State::Free, tat);
+            let tat = self.slot(index).tat();
+            let rank = |owner: Owner, tat: u64| (!is_nobodys(owner), tat);
             if best.is_none_or(|victim| rank(owner, tat) < rank(victim.owner, victim.tat)) {
                 best = Some(Victim { index, owner, tat });
             }
         }
-        claims.sight(best)
+        match (claimed, best) {
+            (Some((index, claim)), _) => Sight::Claimed(index, claim),
+            (None, Some(victim)) => Sight::Absent(victim),
+            // There is at least one candidate, so there is a best one.
+            (None, None) => Sight::Changed,
+        }
     }
 
     /// Stakes a claim on a counter, displacing its owner.
+    #[inline]
     pub(super) fn stake(&self, victim: Victim, batch: &Batch) -> Option<Owner> {
-        let claim = victim.owner.claimed_by(batch.hash.fingerprint());
-        if !self.slot(victim.index).change_owner(victim.owner, claim) {
-            return None;
-        }
-        // Relaxed: statistics.
-        self.claims.fetch_add(1, Ordering::Relaxed);
-        if victim.owner.state() == State::Owned && victim.tat > batch.now {
+        let claim = self.claim(victim.index, victim.owner, batch.hash)?;
+        if victim.tat > batch.now && matches!(victim.owner.state(), State::Owned | State::Loose) {
+            // Relaxed: a statistic.
             self.displaced.fetch_add(1, Ordering::Relaxed);
         }
         Some(claim)
     }
 
-    /// Confirms a claim if it has no rival, and returns the counter. `None`: look again.
-    pub(super) fn confirm(
-        &self,
-        index: usize,
-        claim: Owner,
-        hash: KeyHash,
-        debt: u64,
-    ) -> Option<usize> {
-        if !mutant("locator_unpublished") {
-            self.publish_locator(index, claim, hash);
+    /// Changes the owner of a counter to a claim for this key.
+    #[inline]
+    fn claim(&self, index: usize, owner: Owner, hash: KeyHash) -> Option<Owner> {
+        let claim = owner.claimed_by(hash);
+        if !self.slot(index).change_owner(owner, claim) {
+            return None;
         }
-        if !mutant("debt_forgotten") {
+        if claim.incarnation() == 0 {
+            // Relaxed: a statistic.
+            self.forgotten_claims
+                .fetch_add(INCARNATIONS, Ordering::Relaxed);
+        }
+        Some(claim)
+    }
+
+    /// Confirms a claim if it has no rival, and says whether the key owns the counter now: then note a hint. If not: look again.
+    #[inline]
+    pub(super) fn confirm(&self, index: usize, claim: Owner, hash: KeyHash, debt: u64) -> bool {
+        if debt > 0 && !mutant("debt_forgotten") {
             self.slot(index).raise_tat(debt);
         }
+        // The claim itself concerns the key; is there another one?
+        let [first, second] = self.windows_of(hash);
+        let concerning = first.concerning(hash) + second.concerning(hash);
+        if concerning > 1 && !mutant("confirm_blindly") && !self.overcome_rivals(index, claim, hash)
+        {
+            return false;
+        }
+        self.slot(index).change_owner(claim, claim.confirmed())
+    }
+
+    /// Revokes rival claims for the key on other counters, or gives up its own.
+    #[cold]
+    #[inline(never)]
+    fn overcome_rivals(&self, index: usize, claim: Owner, hash: KeyHash) -> bool {
         for other in self.candidates_of(hash).filter(|&other| other != index) {
             let slot = self.slot(other);
             let owner = slot.owner_seqcst();
-            if owner.fingerprint() != hash.fingerprint() || mutant("confirm_blindly") {
+            if !owner.concerns(hash) {
                 continue;
             }
             match owner.state() {
                 State::Owned if mutant("owned_rival_ignored") => {}
                 State::Owned => {
                     self.slot(index).change_owner(claim, claim.released());
-                    return None;
+                    return false;
                 }
                 State::Claimed if other < index => {
                     self.slot(index).change_owner(claim, claim.released());
-                    return None;
+                    return false;
                 }
                 State::Claimed if mutant("claimed_rival_spared") => {}
                 State::Claimed => {
                     if !slot.change_owner(owner, owner.released()) {
-                        return None;
+                        return false;
                     }
                 }
-                State::Free => {}
+                State::Free | State::Loose => {}
             }
         }
-        if !self.slot(index).change_owner(claim, claim.confirmed()) {
-            return None;
-        }
-        self.hints.note(index, hash);
-        Some(index)
-    }
-
-    /// Notes the claimant's locator, for whoever has to find the key again. A note of a later incarnation stays.
-    fn publish_locator(&self, index: usize, claim: Owner, hash: KeyHash) {
-        let note = u64::from(hash.locator()) << 32 | claim.incarnation();
-        let word = &self.locators[index];
-        // Relaxed: the confirmation that follows releases it, and who reads it compares the incarnation.
-        let mut current = word.load(Ordering::Relaxed);
-        while incarnation_is_later(note, current) {
-            match word.compare_exchange_weak(current, note, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(newer) => current = newer,
-            }
-        }
+        true
     }
 }
 
-/// Compares incarnations (the lower 32 bits), which may wrap.
-fn incarnation_is_later(a: u64, b: u64) -> bool {
-    (a as u32).wrapping_sub(b as u32) as i32 > 0
+impl Window<'_> {
+    /// Reads all counters once.
+    #[inline(always)]
+    fn survey(self, hash: KeyHash, now: u64) -> Survey {
+        let (mut best, mut least) = (0, u64::MAX);
+        let (mut passed, mut all, mut concerns_key) = (0, 0, false);
+        for (offset, slot) in self.slots.iter().enumerate() {
+            concerns_key |= slot.owner_seqcst().concerns(hash);
+            let tat = slot.tat();
+            all |= tat;
+            passed += usize::from(tat <= now);
+            if tat < least {
+                (best, least) = (offset, tat);
+            }
+        }
+        Survey {
+            best: Victim {
+                index: self.start + best,
+                // An empty window has none, and no TAT that would be chosen.
+                owner: self.slots.get(best).map_or(Owner(0), Slot::owner_seqcst),
+                tat: least,
+            },
+            passed,
+            moved: all & FROZEN != 0,
+            concerns_key,
+        }
+    }
+
+    /// How many counters are the key's, or claimed for it.
+    #[inline(always)]
+    fn concerning(self, hash: KeyHash) -> usize {
+        let concerns = |slot: &Slot| slot.owner_seqcst().concerns(hash);
+        self.slots
+            .iter()
+            .map(|slot| usize::from(concerns(slot)))
+            .sum()
+    }
 }
 
-/// Larger is better.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Preference {
-    passed: usize,
-    tat: std::cmp::Reverse<u64>,
+fn is_nobodys(owner: Owner) -> bool {
+    matches!(owner.state(), State::Free | State::Loose)
+}
+
+/// Keeps the lower one of two claims.
+fn note_lowest(lowest: &mut Option<(usize, Owner)>, index: usize, claim: Owner) {
+    if lowest.is_none_or(|(other, _)| index < other) {
+        *lowest = Some((index, claim));
+    }
 }

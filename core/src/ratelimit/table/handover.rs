@@ -61,10 +61,14 @@ impl Table {
                 self.dropped.fetch_max(tat, Ordering::Relaxed);
             }
         }
-        for index in 0..previous.capacity {
-            if let Some(hash) = previous.key_of(index) {
-                let debt = previous.slot(index).freeze();
-                self.place(hash, self.shifted(debt));
+        // Owners first: a key that lost its counter may own another one by now, which is the one that counts.
+        for state in [State::Owned, State::Loose] {
+            for index in 0..previous.capacity {
+                let owner = previous.slot(index).owner_seqcst();
+                if owner.state() == state && !mutant("keys_left_behind") {
+                    let debt = previous.slot(index).freeze();
+                    self.place(owner.key(), self.shifted(debt));
+                }
             }
         }
     }
@@ -79,7 +83,10 @@ impl Table {
         for index in previous.candidates_of(hash) {
             previous.slot(index).freeze();
         }
-        previous.find_exactly(hash).map_or(0, owed)
+        previous
+            .find_exactly(hash)
+            .or_else(|| previous.find_loose(hash))
+            .map_or(0, owed)
     }
 
     /// Charges a batch whose counter can't be charged here.
@@ -139,14 +146,5 @@ impl Table {
         } else {
             (tat + self.handover_shift).min(FROZEN - 1)
         }
-    }
-
-    /// The hash of the key that owns this counter, if it can be told.
-    fn key_of(&self, index: usize) -> Option<KeyHash> {
-        let owner = self.slot(index).owner_seqcst();
-        // Relaxed: the owner was confirmed after its locator was noted, and reading the owner acquired it.
-        let note = self.locators[index].load(Ordering::Relaxed);
-        let known = owner.state() == State::Owned && note & 0xffff_fffc == owner.incarnation();
-        known.then(|| KeyHash(note & !0xffff_ffff | u64::from(owner.fingerprint())))
     }
 }

@@ -12,7 +12,7 @@
 //!   counter admits, so the sum is bounded whatever the threads do and however late they are: a charge that was meant for
 //!   a previous owner lands on *some* counter and keeps its bound.
 //! - P2: no key owns two counters at once (`claim.rs` has the argument).
-//! - P5: 25 bytes a counter: 16 for owner and TAT, 1 for the hint, 8 to find the owner's key again when the table is replaced.
+//! - P5: 17 bytes a counter: 16 for owner and TAT, 1 for the hint.
 
 mod claim;
 #[cfg(test)]
@@ -20,6 +20,7 @@ mod claim;
 mod crafted;
 mod handover;
 mod hints;
+mod memory;
 #[cfg(test)]
 #[cfg(loom)]
 #[path = "../../../tests/loom/mod.rs"]
@@ -31,9 +32,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use crossbeam_utils::Backoff;
-
 use self::hints::Hints;
+pub(crate) use self::hints::Hits;
+use self::memory::{prefetch, zeroed_slots};
 use self::slot::{FROZEN, Slot};
 use super::gcra::{Conformance, Gcra};
 use crate::sync::{AtomicU64, OnceLock, Ordering, Statistic, mutant, unless_mutant};
@@ -45,21 +46,41 @@ const CACHE_LINE: usize = 64;
 /// How many counters the allocation may have to skip until a cache line starts.
 const SKIPPED: usize = (CACHE_LINE / size_of::<Slot>()).saturating_sub(1);
 
-/// A client key's hash, keyed and well mixed: where its windows are, and how it is told from others.
+/// For how many of the processor's pauses a thread stands back that was overtaken in charging a counter, at first and at most: as long as
+/// the other one takes to make several decisions, and at most some microseconds.
+const FIRST_PAUSES: u32 = if cfg!(loom) { 1 } else { 16 };
+const MOST_PAUSES: u32 = if cfg!(loom) { 1 } else { 128 };
+
+/// A client key's hash, keyed and well mixed: where its windows are, and how it is told from others. 46 bits, so that an owner
+/// word has room for all of it: of 10^6 clients one in 7 * 10^7 shares its counter with another one, of 10^8 one in 7 * 10^5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyHash(pub(crate) u64);
+pub(crate) struct KeyHash(u64);
 
 impl KeyHash {
-    /// The half that tells keys of one window apart.
+    /// The bits of a word that a hash has: the upper ones.
+    const BITS: u64 = !0 << 18;
+
+    /// The upper bits of this word.
     #[inline]
-    fn fingerprint(self) -> u32 {
-        self.0 as u32
+    pub(crate) fn new(word: u64) -> Self {
+        Self(word & Self::BITS)
+    }
+
+    #[inline]
+    fn bits(self) -> u64 {
+        self.0
     }
 
     /// The half that chooses the first window.
     #[inline]
     fn locator(self) -> u32 {
         (self.0 >> 32) as u32
+    }
+
+    /// A byte that has nothing to do with where the first window is; never 0.
+    #[inline]
+    fn tag(self) -> u8 {
+        ((self.0 >> Self::BITS.trailing_zeros()) as u8).max(1)
     }
 }
 
@@ -88,14 +109,12 @@ pub(crate) struct Table {
     slots: Box<[Slot]>,
     first: usize,
     hints: Hints,
-    /// For each counter, its owner's locator and the incarnation that it belongs to: with the fingerprint, the whole
-    /// hash. Only replacing the table reads it.
-    locators: Box<[AtomicU64]>,
     capacity: usize,
     windows: u32,
-    /// Takeovers of counters whose TAT still lay ahead, and claims in all.
+    /// Takeovers of counters whose TAT still lay ahead.
     displaced: crossbeam_utils::CachePadded<Statistic>,
-    claims: crossbeam_utils::CachePadded<Statistic>,
+    /// Claims that the incarnation numbers have forgotten, since they have few bits.
+    forgotten_claims: crossbeam_utils::CachePadded<Statistic>,
     /// What is added to each TAT that is taken over from the table before, in nanoseconds.
     handover_shift: u64,
     /// The largest TAT of all counters that a smaller table dropped: where counters start that a larger one gets later.
@@ -110,8 +129,28 @@ struct Candidates {
     windows: [usize; 2],
 }
 
+/// The counters of a window.
+#[derive(Clone, Copy)]
+struct Window<'a> {
+    /// The index of the first one.
+    start: usize,
+    slots: &'a [Slot],
+}
+
+impl Window<'_> {
+    /// Has all of them fetched into the cache.
+    #[inline(always)]
+    fn prefetch(self) {
+        // Half of a window is a cache line.
+        for slot in [self.slots.first(), self.slots.get(WINDOW / 2)] {
+            slot.into_iter().for_each(prefetch);
+        }
+    }
+}
+
 impl Candidates {
     /// The windows, each once.
+    #[inline]
     fn windows(self) -> impl Iterator<Item = usize> {
         let [first, second] = self.windows;
         std::iter::once(first).chain((second != first).then_some(second))
@@ -134,11 +173,10 @@ impl Table {
             slots,
             first,
             hints: Hints::new(capacity.div_ceil(WINDOW)),
-            locators: zeroed_words(capacity),
             capacity,
             windows: capacity.div_ceil(WINDOW) as u32,
             displaced: Statistic::new(0).into(),
-            claims: Statistic::new(0).into(),
+            forgotten_claims: Statistic::new(0).into(),
             handover_shift: 0,
             dropped: AtomicU64::new(0),
             next: OnceLock::new(),
@@ -158,51 +196,94 @@ impl Table {
         self.displaced.load(Ordering::Relaxed)
     }
 
-    /// How many times a counter got a new owner.
+    /// How many times a counter got a new owner. Reads the whole table.
     pub(crate) fn claims(&self) -> u64 {
+        let remembered: u64 = (0..self.capacity)
+            .map(|i| self.slot(i).owner().incarnation())
+            .sum();
         // Relaxed: a statistic.
-        self.claims.load(Ordering::Relaxed)
+        remembered + self.forgotten_claims.load(Ordering::Relaxed)
     }
 
     /// Charges a batch. `previous` is the table that this one replaces, while the handover lasts.
     #[inline(always)]
     pub(crate) fn charge(&self, batch: &Batch, gcra: &Gcra, previous: Option<&Table>) -> Charge {
-        match self.find(batch.hash) {
-            Some(index) => self.charge_counter(index, batch, gcra, previous),
+        let hits = self.hints.look_up(self.candidates(batch.hash), batch.hash);
+        self.charge_one_of(&hits, batch, gcra, previous)
+    }
+
+    /// Charges a batch to that one of these counters which the key owns; if it owns none of them, as [`Table::charge`].
+    #[inline(always)]
+    pub(crate) fn charge_one_of(
+        &self,
+        hits: &Hits,
+        batch: &Batch,
+        gcra: &Gcra,
+        previous: Option<&Table>,
+    ) -> Charge {
+        match hits.first() {
+            Some(index) if self.slot(index).owner().is_owned_by(batch.hash) => {
+                self.charge_counter(index, batch, gcra, previous)
+            }
+            Some(_) => self.charge_one_of_the_rest(hits, batch, gcra, previous),
             None => self.charge_newcomer(batch, gcra, previous),
         }
     }
 
-    /// The counter that this key owns, or `None`, which may be wrong: the hints are late at times.
-    #[inline(always)]
-    fn find(&self, hash: KeyHash) -> Option<usize> {
-        let index = self.hints.look_up(self.candidates(hash), hash)?;
-        if self.slot(index).owner().is_owned_by(hash.fingerprint()) {
-            Some(index)
+    /// As [`Table::charge_one_of`], where the first one is another key's.
+    #[cold]
+    #[inline(never)]
+    fn charge_one_of_the_rest(
+        &self,
+        hits: &Hits,
+        batch: &Batch,
+        gcra: &Gcra,
+        previous: Option<&Table>,
+    ) -> Charge {
+        let rest = hits.without_first();
+        if rest.first().is_some() {
+            self.charge_one_of(&rest, batch, gcra, previous)
         } else {
-            self.find_exactly(hash)
+            // Or the hints are late.
+            self.charge_newcomer(batch, gcra, previous)
         }
     }
 
     /// Has the key's hints fetched into the cache.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn prefetch_hints(&self, hash: KeyHash) {
-        std::hint::black_box(self.hints.look_up(self.candidates(hash), hash));
+        self.hints.prefetch(self.candidates(hash));
     }
 
-    /// Has the key's counter fetched into the cache.
-    #[inline]
-    pub(crate) fn prefetch_counter(&self, hash: KeyHash) {
-        if let Some(index) = self.hints.look_up(self.candidates(hash), hash) {
-            std::hint::black_box(self.slot(index).owner());
+    /// Looks the key's hints up, and has the counters that they tell of fetched into the cache.
+    #[inline(always)]
+    pub(crate) fn prefetch_counter(&self, hash: KeyHash) -> Hits {
+        let hits = self.hints.look_up(self.candidates(hash), hash);
+        match hits.first() {
+            Some(index) => prefetch(self.slot(index)),
+            None => self.prefetch_windows(hash),
         }
+        hits
+    }
+
+    /// Has all candidates of a key fetched into the cache.
+    #[inline(always)]
+    fn prefetch_windows(&self, hash: KeyHash) {
+        self.windows_of(hash).into_iter().for_each(Window::prefetch);
     }
 
     /// The counter that this key owns. Reads all candidates.
     #[cold]
     fn find_exactly(&self, hash: KeyHash) -> Option<usize> {
         self.candidates_of(hash)
-            .find(|&index| self.slot(index).owner().is_owned_by(hash.fingerprint()))
+            .find(|&index| self.slot(index).owner().is_owned_by(hash))
+    }
+
+    /// The counter that this key owned last, if it has been nobody's since.
+    #[cold]
+    fn find_loose(&self, hash: KeyHash) -> Option<usize> {
+        self.candidates_of(hash)
+            .find(|&index| self.slot(index).owner_seqcst().is_remembered_by(hash))
     }
 
     /// GCRA's loop: reads the TAT, decides, and stores the new TAT if nobody was faster.
@@ -215,7 +296,7 @@ impl Table {
         previous: Option<&Table>,
     ) -> Charge {
         let slot = self.slot(index);
-        let backoff = Backoff::new();
+        let mut pauses = FIRST_PAUSES;
         let mut tat = slot.tat();
         loop {
             if tat & FROZEN != 0 {
@@ -247,24 +328,27 @@ impl Table {
                 Err(_) => {
                     // Somebody else charges this counter now. To let them get on with it for a moment is faster for both than
                     // to hand the cache line to and fro.
-                    backoff.spin();
+                    (0..pauses).for_each(|_| std::hint::spin_loop());
+                    pauses = (pauses * 2).min(MOST_PAUSES);
                     tat = slot.tat();
                 }
             }
         }
     }
 
+    /// The first window is one of the left half, the second one of the right half; where there is one window, it is both.
     #[inline(always)]
     fn candidates(&self, hash: KeyHash) -> Candidates {
-        let first = scale(hash.locator(), self.windows);
-        if self.windows == 1 {
-            return Candidates { windows: [0, 0] };
-        }
-        // Among the other windows: two choices are always two. Multiplying by an odd constant (2^64 divided by the golden
-        // ratio) mixes both halves into the upper one, so that keys sharing a first window part ways.
-        let mixed = hash.0.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let other = scale((mixed >> 32) as u32, self.windows - 1);
-        let second = other + u32::from(other >= first);
+        let right = self.windows / 2;
+        let left = self.windows - right;
+        let first = scale(hash.locator(), left);
+        // Multiplying by an odd constant (2^64 divided by the golden ratio) mixes both halves of the hash into the upper one, so
+        // that keys sharing a first window part ways.
+        let mixed = hash
+            .bits()
+            .rotate_left(32)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let second = (left + scale((mixed >> 32) as u32, right)).min(self.windows - 1);
         Candidates {
             windows: [first as usize, second as usize],
         }
@@ -278,9 +362,25 @@ impl Table {
     }
 
     /// The counters of a window: eight, or fewer in the last one.
+    #[inline(always)]
     fn window(&self, window: usize) -> std::ops::Range<usize> {
         let start = window * WINDOW;
         start..(start + WINDOW).min(self.capacity)
+    }
+
+    /// The windows of a key; where both are one, the second is empty.
+    #[inline(always)]
+    fn windows_of(&self, hash: KeyHash) -> [Window<'_>; 2] {
+        let [first, second] = self.candidates(hash).windows;
+        let last = if second == first { 0 } else { WINDOW };
+        [(first, WINDOW), (second, last)].map(|(window, at_most)| {
+            let start = window * WINDOW;
+            let length = at_most.min(self.capacity - start);
+            Window {
+                start,
+                slots: &self.slots[self.first + start..][..length],
+            }
+        })
     }
 
     #[inline]
@@ -293,47 +393,4 @@ impl Table {
 #[inline]
 fn scale(random: u32, n: u32) -> u32 {
     ((u64::from(random) * u64::from(n)) >> 32) as u32
-}
-
-#[cfg(not(loom))]
-fn zeroed_slots(n: usize) -> Box<[Slot]> {
-    zeroed(n)
-}
-
-#[cfg(not(loom))]
-fn zeroed_words(n: usize) -> Box<[AtomicU64]> {
-    zeroed(n)
-}
-
-/// Zeroed memory as the system hands it out: pages are touched when first used.
-#[cfg(not(loom))]
-fn zeroed<T>(n: usize) -> Box<[T]>
-where
-    T: zerocopy::FromZeros,
-    [T]: zerocopy::FromZeros + zerocopy::KnownLayout<PointerMetadata = usize>,
-{
-    match <[T] as zerocopy::FromZeros>::new_box_zeroed_with_elems(n) {
-        Ok(memory) => memory,
-        // What `Vec` does when memory runs out.
-        Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<T>()),
-    }
-}
-
-#[cfg(loom)]
-fn zeroed_slots(n: usize) -> Box<[Slot]> {
-    let slot = || {
-        let owner = AtomicU64::new(0);
-        // In loom a SeqCst load can't miss a newer SeqCst store, but only if the older one was SeqCst too.
-        owner.store(0, Ordering::SeqCst);
-        Slot {
-            owner,
-            tat: AtomicU64::new(0),
-        }
-    };
-    (0..n).map(|_| slot()).collect()
-}
-
-#[cfg(loom)]
-fn zeroed_words(n: usize) -> Box<[AtomicU64]> {
-    (0..n).map(|_| AtomicU64::new(0)).collect()
 }

@@ -1,16 +1,18 @@
 //! One counter, and how its two words are laid out.
 //!
-//! `owner` says whose counter it is: a fingerprint of the client key's hash, the number of times that the counter
-//! has changed hands, and a state. `tat` is GCRA's theoretical arrival time.
+//! `owner` says whose counter it is: the client key's hash, the number of times that the counter has changed hands,
+//! and a state. `tat` is GCRA's theoretical arrival time.
 //!
 //! # Invariants
 //!
 //! - The incarnation number grows by one each time that a claim is staked, so a compare-and-swap that expects an
-//!   owner word which was read before succeeds only if nothing has happened to the ownership in between. (It has 30 bits:
-//!   a thread would have to stand still between two of its steps while this one counter changes hands exactly
-//!   2^30 times.)
+//!   owner word which was read before succeeds only if nothing has happened to the ownership in between. (It has 16 bits,
+//!   and the word has the whole hash. To be deceived, a thread would have to stand still between its look at the rivals and its
+//!   confirmation while this one counter changes hands a multiple of 2^16 times, and wake just when it is claimed for that
+//!   same key again and another thread claims another counter for it.)
 //! - `tat` only grows, until its top bit is set; then it never changes again, except from [`UNSETTLED`] to a value.
 
+use super::KeyHash;
 use crate::sync::{AtomicU64, Ordering, unless_mutant};
 
 /// A counter: 16 bytes.
@@ -31,63 +33,90 @@ pub(super) const UNSETTLED: u64 = u64::MAX;
 pub(super) enum State {
     /// Nobody's. The TAT may still lie ahead: that debt is the next owner's.
     Free,
+    /// Nobody's, but it remembers whose it was, in case that the table is replaced.
+    Loose,
     /// Claimed for a key, but another claim for the same key may win. Nothing is charged to it.
     Claimed,
     /// The one counter of its key.
     Owned,
 }
 
-/// An owner word: fingerprint (32 bits), incarnation (30 bits), state (2 bits).
+/// An owner word: the key's hash ([`KeyHash`], 46 bits), whether it has a claim (1 bit), incarnation (16 bits), and one bit more for the
+/// state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Owner(pub(super) u64);
 
-const STATE: u64 = 0b11;
-const INCARNATION: u64 = 0xffff_fffc;
-const INCARNATION_STEP: u64 = 0b100;
+/// [`State::Claimed`] or [`State::Owned`].
+const TAKEN: u64 = 1 << 17;
+/// [`State::Owned`] or [`State::Loose`].
+const SETTLED: u64 = 1;
+const INCARNATION: u64 = 0x1_fffe;
+const INCARNATION_STEP: u64 = 0b10;
+/// How many incarnations are told apart.
+pub(super) const INCARNATIONS: u64 = INCARNATION / INCARNATION_STEP + 1;
 
 impl Owner {
-    const FREE: u64 = 0;
-    const CLAIMED: u64 = 1;
-    const OWNED: u64 = 2;
-
+    #[inline]
     pub(super) fn state(self) -> State {
-        match self.0 & STATE {
-            Self::FREE => State::Free,
-            Self::CLAIMED => State::Claimed,
-            _ => State::Owned,
+        match (self.0 & TAKEN != 0, self.0 & SETTLED != 0) {
+            (false, false) => State::Free,
+            (false, true) => State::Loose,
+            (true, false) => State::Claimed,
+            (true, true) => State::Owned,
         }
     }
 
-    pub(super) fn fingerprint(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    /// The incarnation number, in the place where the word has it.
-    pub(super) fn incarnation(self) -> u64 {
-        self.0 & INCARNATION
-    }
-
-    /// Whether this is the one counter of the key with this fingerprint.
+    /// Whether this counter is claimed for, or owned by, the key with this hash.
     #[inline]
-    pub(super) fn is_owned_by(self, fingerprint: u32) -> bool {
-        self.0 & !INCARNATION == u64::from(fingerprint) << 32 | Self::OWNED
+    pub(super) fn concerns(self, hash: KeyHash) -> bool {
+        // The lower bits are the incarnation and which of both it is.
+        self.0 ^ (hash.bits() | TAKEN) < TAKEN
     }
 
-    /// The next incarnation, claimed for this fingerprint.
-    pub(super) fn claimed_by(self, fingerprint: u32) -> Self {
+    /// Whether this is the one counter of the key with this hash.
+    #[inline]
+    pub(super) fn is_owned_by(self, hash: KeyHash) -> bool {
+        self.0 & !INCARNATION == hash.bits() | TAKEN | SETTLED
+    }
+
+    /// Whether this was the one counter of the key with this hash, and has not been anybody's since.
+    pub(super) fn is_remembered_by(self, hash: KeyHash) -> bool {
+        self.0 & !INCARNATION == hash.bits() | SETTLED
+    }
+
+    /// The hash of the key whose counter this is, or, if it is loose, was.
+    pub(super) fn key(self) -> KeyHash {
+        KeyHash::new(self.0)
+    }
+
+    /// How often the counter has changed hands, modulo [`INCARNATIONS`].
+    #[inline]
+    pub(super) fn incarnation(self) -> u64 {
+        (self.0 & INCARNATION) / INCARNATION_STEP
+    }
+
+    /// The next incarnation, claimed for the key with this hash.
+    #[inline]
+    pub(super) fn claimed_by(self, hash: KeyHash) -> Self {
         let step = unless_mutant("incarnation_stands_still", INCARNATION_STEP, 0);
         let incarnation = self.0.wrapping_add(step) & INCARNATION;
-        Self(u64::from(fingerprint) << 32 | incarnation | Self::CLAIMED)
+        Self(hash.bits() | TAKEN | incarnation)
     }
 
     /// The same incarnation, owned.
+    #[inline]
     pub(super) fn confirmed(self) -> Self {
-        Self(self.0 & !STATE | Self::OWNED)
+        Self(self.0 | SETTLED)
     }
 
     /// The same incarnation, given up.
     pub(super) fn released(self) -> Self {
-        Self(self.0 & INCARNATION | Self::FREE)
+        Self(self.0 & INCARNATION)
+    }
+
+    /// The same incarnation of an owner that has no right to the counter any more.
+    pub(super) fn loosened(self) -> Self {
+        Self(self.0 & !TAKEN)
     }
 }
 
@@ -105,6 +134,7 @@ impl Slot {
     ///
     /// SeqCst: a claimant stakes its claim and then looks for rivals. Of two claimants at least one must see
     /// the other, which only a single total order of these stores and loads guarantees.
+    #[inline]
     pub(super) fn owner_seqcst(&self) -> Owner {
         let order = unless_mutant("look_acquire", Ordering::SeqCst, Ordering::Acquire);
         Owner(self.owner.load(order))
@@ -113,6 +143,7 @@ impl Slot {
     /// Changes the owner if it is still the expected one.
     ///
     /// SeqCst: see [`Slot::owner_seqcst`].
+    #[inline]
     pub(super) fn change_owner(&self, from: Owner, to: Owner) -> bool {
         let order = unless_mutant("stake_acqrel", Ordering::SeqCst, Ordering::AcqRel);
         let changed = self

@@ -1,7 +1,9 @@
 """The ASGI application: which path is answered by what.
 
-The order of checks on a request is SPEC's, and is kept in `gate.enter`: authentication (401), one event's charge if the
-client is anonymous (429), is the RUM route open (403); only then is the body read.
+`tollbar.asgi` stands before all routes, and keeps the order of checks: authentication (401), one event's charge if
+the client is anonymous (429), is the RUM route open (403); only then is the body read. Unknown paths and methods are
+not asked for who they are. Before all that, pages of origins that are not allowed are turned away from the RUM routes
+(`cors.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 import tollbar
+from tollbar.asgi import TollbarMiddleware
+from tollbar.http import APM_RULES, Content, Gate, Rule
+from tollbar.intake import otlp
 from tollbar.intake.body import OpenBodies
-from tollbar.intake.config import ConfigRoute
+from tollbar.intake.config import CACHE_ERROR, ConfigRoute
 from tollbar.intake.cors import Cors
 from tollbar.intake.errors import ClientGoneError
-from tollbar.intake.gate import authenticate, empty_response, json_response
-from tollbar.intake.otlp import SIGNALS, OtlpRoute
+from tollbar.intake.gate import client_of, empty_response, error_body, json_response
 from tollbar.intake.sourcemaps import SourcemapRoute
 from tollbar.intake.streams import StreamRoute
 
@@ -32,25 +36,41 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from tollbar import Engine
+    from tollbar import Decision, Engine
+    from tollbar.http import Request as GateRequest
     from tollbar.intake.output import Output
 
 log = logging.getLogger("tollbar.intake")
 
 RUM_STREAMS = ("/intake/v2/rum/events", "/intake/v3/rum/events")
+CONFIG = "/config/v1/agents"
 RUM_CONFIG = "/config/v1/rum/agents"
 
-_STARTED = datetime.datetime.now(datetime.timezone.utc)
+_STARTED = datetime.datetime.now(datetime.UTC)
 """Shown as the build date: agents parse it, and a wheel has no better one."""
 
 
-def create_app(engine: Engine, output: Output, open_bodies: OpenBodies | None = None) -> Starlette:
+def make_gate(engine: Engine) -> Gate:
+    """Make the gate that stands before the application."""
+    return Gate(engine, rules={**APM_RULES, "/": Rule(enforce=False)}, default=None, denial=_denial)
+
+
+def _denial(request: GateRequest, decision: Decision) -> Content:
+    """Word a refusal as each protocol's clients expect it."""
+    if request.path in otlp.SIGNALS:
+        return otlp.refusal(request, decision)
+    headers = CACHE_ERROR if request.path in (CONFIG, RUM_CONFIG) else {}
+    return Content("application/json", error_body(decision.message), headers)
+
+
+def create_app(engine: Engine | Gate, output: Output, open_bodies: OpenBodies | None = None) -> Starlette:
     """Make the application. It closes `output` when it is shut down (ASGI lifespan)."""
     bodies = open_bodies or OpenBodies()
+    gate = engine if isinstance(engine, Gate) else make_gate(engine)
 
     async def root(request: Request) -> Response:
         """Say what this server is, but only to the authenticated."""
-        client = await authenticate(engine, request.scope)
+        client = client_of(request)
         if client.decision.status == 503:
             return json_response(503, {"error": client.decision.message})
         if not client.decision.allowed or client.method == "anonymous":
@@ -67,17 +87,15 @@ def create_app(engine: Engine, output: Output, open_bodies: OpenBodies | None = 
 
     routes = [
         Route("/", root, methods=["GET", "POST"]),
-        Route("/intake/v2/events", StreamRoute(engine, output, bodies, rum=False).__call__, methods=["POST"]),
         *(
-            Route(path, StreamRoute(engine, output, bodies, rum=True).__call__, methods=["POST"])
-            for path in RUM_STREAMS
+            Route(path, StreamRoute(output, bodies).__call__, methods=["POST"])
+            for path in ("/intake/v2/events", *RUM_STREAMS)
         ),
-        Route("/config/v1/agents", ConfigRoute(engine, bodies, rum=False).__call__, methods=["GET", "POST"]),
-        Route(RUM_CONFIG, ConfigRoute(engine, bodies, rum=True).__call__, methods=["GET", "POST"]),
-        Route("/assets/v1/sourcemaps", SourcemapRoute(engine, bodies).__call__, methods=["POST"]),
+        *(Route(path, ConfigRoute(bodies).__call__, methods=["GET", "POST"]) for path in (CONFIG, RUM_CONFIG)),
+        Route("/assets/v1/sourcemaps", SourcemapRoute(bodies).__call__, methods=["POST"]),
         *(
-            Route(path, OtlpRoute(engine, output, bodies, signal).__call__, methods=["POST"])
-            for path, signal in SIGNALS.items()
+            Route(path, otlp.OtlpRoute(output, bodies, signal).__call__, methods=["POST"])
+            for path, signal in otlp.SIGNALS.items()
         ),
     ]
 
@@ -89,7 +107,10 @@ def create_app(engine: Engine, output: Output, open_bodies: OpenBodies | None = 
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Cors, paths=frozenset([*RUM_STREAMS, RUM_CONFIG]))],
+        middleware=[
+            Middleware(Cors, engine=gate.engine, paths=frozenset([*RUM_STREAMS, RUM_CONFIG])),
+            Middleware(TollbarMiddleware, engine=gate),
+        ],
         exception_handlers={
             HTTPException: _http_error,  # type: ignore[dict-item]
             ClientGoneError: _client_gone,

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from tollbar.intake.body import Body, OpenBodies
 from tollbar.intake.errors import IntakeError
-from tollbar.intake.gate import empty_response, enter, error_response, json_response, require
+from tollbar.intake.gate import client_of, empty_response, error_response, json_response, require
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from tollbar import Engine
-
 MAX_QUERY_BYTES = 64 * 1024
 
 _ETAG = "-"
 _CACHE = {"Cache-Control": "max-age=30, must-revalidate"}
-_CACHE_ERROR = {"Cache-Control": "max-age=300, must-revalidate"}
+CACHE_ERROR = {"Cache-Control": "max-age=300, must-revalidate"}
+"""What every refusal has: agents ask again in five minutes."""
 
 
 class _InvalidQueryError(IntakeError):
@@ -33,16 +32,14 @@ class _InvalidQueryError(IntakeError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigRoute:
-    """The endpoint of one agent configuration route."""
+    """The endpoint of the agent configuration routes."""
 
-    engine: Engine
     open_bodies: OpenBodies
-    rum: bool
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
+        client = client_of(request)
         try:
-            client = await enter(self.engine, request.scope, rum=self.rum)
             try:
                 service = await self._service(request)
             except _InvalidQueryError as error:
@@ -52,7 +49,7 @@ class ConfigRoute:
             require(client.authorize("agent_config", service=service))
         except IntakeError as error:
             response = error_response(error)
-            response.headers.update(_CACHE_ERROR)
+            response.headers.update(CACHE_ERROR)
             return response
         headers = {**_CACHE, "Etag": f'"{_ETAG}"', "Access-Control-Expose-Headers": "Etag"}
         if self._known_etag(request) == _ETAG:

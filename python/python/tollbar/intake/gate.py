@@ -1,64 +1,36 @@
-"""From a request to the engine, and from a decision to a response: the one place that knows both.
+"""The steps that follow the middleware, and the answers that several routes give.
 
-Invariants: credentials and client addresses are judged by the engine alone; Python passes the headers on unread. Every
-refusal that the engine makes reaches the client as the decision has it: status, `WWW-Authenticate`, `Retry-After`.
+`tollbar.asgi` has let the request in (see `create_app`): its client is authenticated and was charged for one event,
+and the RUM route is open. What is in the body is authorized and admitted here, by the same client.
+
+Invariant: every refusal that the engine makes reaches the client as the decision has it: status, `WWW-Authenticate`,
+`Retry-After`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from tollbar import http
 from tollbar.intake.errors import IntakeError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import Scope
+    from starlette.requests import Request
 
-    from tollbar import Client, Decision, Engine
+    from tollbar import Client, Decision
 
 MAX_WAIT_SECONDS = 1.0
 """How long a batch may wait for room before it is refused."""
 
-VERDICT_GRACE_SECONDS = 0.25
-"""The verifier gives up by itself at the configured time; so much later nobody waits for it any more."""
 
-UNIX_SOCKET_PEER = "127.0.0.1"
-"""Whom a connection over a Unix socket counts as: its peer is on this machine. With 127.0.0.1 among `trusted_proxies`,
-the forwarding headers of a proxy in front of the socket are believed."""
-
-
-async def authenticate(engine: Engine, scope: Scope) -> Client:
-    """Ask the engine who this is, and wait while an API key is verified, but no longer than the configuration allows.
-
-    Never fails: a refused client answers every call with its refusal.
-    """
-    address = scope.get("client")
-    peer = (address[0] if address else None) or UNIX_SOCKET_PEER
-    client = engine.authenticate(peer=peer, headers=scope["headers"])
-    if client.decision.pending:
-        verified = engine.verify_async(peer=peer, headers=scope["headers"])
-        # If it takes too long, the client is still pending: 503.
-        with contextlib.suppress(asyncio.TimeoutError):
-            client = await asyncio.wait_for(verified, engine.verification_timeout + VERDICT_GRACE_SECONDS)
-    return client
-
-
-async def enter(engine: Engine, scope: Scope, *, rum: bool) -> Client:
-    """Check what needs no body, in this order: the credential, one event's charge, is the RUM route open.
-
-    Raises `RefusedError`.
-    """
-    client = await authenticate(engine, scope)
-    require(client.decision)
-    require(client.admit(1))
-    if rum:
-        require(client.rum_route())
+def client_of(request: Request) -> Client:
+    """Return the client that the middleware let in."""
+    client: Client = request.scope["tollbar"]
     return client
 
 
@@ -73,28 +45,25 @@ async def make_room(client: Client, events: int, max_wait: float = MAX_WAIT_SECO
 
     Returns the seconds that were waited. Raises `RefusedError`.
     """
-    decision = client.reserve(events, max_wait=max_wait)
+    decision = await client.wait(events, max_wait)
     require(decision)
-    if decision.wait > 0:
-        await asyncio.sleep(decision.wait)
     return decision.wait
 
 
 def refusal_headers(error: IntakeError) -> dict[str, str]:
     """Return the headers that tell a client what to do about a refusal."""
-    headers = {}
-    if isinstance(error, RefusedError):
-        decision = error.decision
-        if decision.www_authenticate is not None:
-            headers["WWW-Authenticate"] = decision.www_authenticate
-        if decision.retry_after_header is not None:
-            headers["Retry-After"] = str(decision.retry_after_header)
-    return headers
+    return http.refusal_headers(error.decision) if isinstance(error, RefusedError) else {}
+
+
+def error_body(message: str) -> bytes:
+    """Word a refusal as APM Server does: `{"error": …}`."""
+    return json.dumps({"error": message}).encode() + b"\n"
 
 
 def error_response(error: IntakeError) -> Response:
-    """Return a refusal as APM Server writes it: `{"error": …}`."""
-    return json_response(error.status, {"error": error.message}, refusal_headers(error))
+    """Return a refusal as APM Server writes it."""
+    headers = {"X-Content-Type-Options": "nosniff", **refusal_headers(error)}
+    return Response(error_body(error.message), error.status, headers, media_type="application/json")
 
 
 def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:

@@ -21,9 +21,18 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from starlette.responses import Response
 
+from tollbar import http
 from tollbar.intake.body import Body, OpenBodies
 from tollbar.intake.errors import IntakeError, InvalidBodyError, RefusedError, UnsupportedError
-from tollbar.intake.gate import MAX_WAIT_SECONDS, enter, error_response, make_room, refusal_headers, require
+from tollbar.intake.gate import (
+    MAX_WAIT_SECONDS,
+    client_of,
+    error_body,
+    error_response,
+    make_room,
+    refusal_headers,
+    require,
+)
 from tollbar.intake.output import Origin, Output, Record
 from tollbar.intake.v2 import Source
 
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from tollbar import Client, Engine
+    from tollbar import Client, Decision
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """The largest request, decompressed. Protobuf can't be read in pieces, so this much is held in memory."""
@@ -124,16 +133,15 @@ class _Outcome:
 class OtlpRoute:
     """The endpoint of one signal."""
 
-    engine: Engine
     output: Output
     open_bodies: OpenBodies
     signal: Signal
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        content_type = _media_type(request.headers.get("content-type"))
+        client = client_of(request)
         try:
-            client = await enter(self.engine, request.scope, rum=False)
             if content_type not in (PROTOBUF, JSON):
                 raise UnsupportedError(
                     f"unsupported content type {content_type[:80]!r}; accepted are {PROTOBUF} and {JSON}"
@@ -274,6 +282,19 @@ def _id_to_hex(_key: str, value: str) -> str:
     return base64.b64decode(value).hex()
 
 
+def refusal(request: http.Request, decision: Decision) -> http.Content:
+    """Word the refusal of a request that was not let in."""
+    content_type = _media_type(request.header("content-type"))
+    if content_type not in (PROTOBUF, JSON):
+        return http.Content(JSON, error_body(decision.message))
+    status = Status(code=decision.grpc_status, message=decision.message)
+    return http.Content(content_type, _serialized(status, content_type))
+
+
+def _media_type(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
 def _error(error: IntakeError, content_type: str) -> Response:
     """Return a `google.rpc.Status`, as OTLP has it; `{"error": …}` to those who don't speak it."""
     if content_type not in (PROTOBUF, JSON):
@@ -283,5 +304,11 @@ def _error(error: IntakeError, content_type: str) -> Response:
 
 
 def _encoded(status: int, message: Message, content_type: str, headers: dict[str, str] | None = None) -> Response:
-    body = message.SerializeToString() if content_type == PROTOBUF else MessageToJson(message, indent=None)
+    body = _serialized(message, content_type)
     return Response(body, status, {"X-Content-Type-Options": "nosniff", **(headers or {})}, media_type=content_type)
+
+
+def _serialized(message: Message, content_type: str) -> bytes:
+    if content_type == PROTOBUF:
+        return message.SerializeToString()
+    return MessageToJson(message, indent=None).encode()

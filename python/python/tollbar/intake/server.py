@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from tollbar.intake.app import create_app
+from tollbar.intake.app import create_app, make_gate
 from tollbar.intake.body import OpenBodies
 from tollbar.intake.protocol import BoundedProtocol
 
@@ -114,9 +114,15 @@ class _Server(uvicorn.Server):
 async def serve(reloader: Reloader, sock: socket.socket, output: Output, settings: Settings) -> None:
     """Serve until told to stop, then drain."""
     open_bodies = OpenBodies(settings.idle_timeout)
+    gate = make_gate(reloader.engine)
+
+    def end_requests() -> None:
+        open_bodies.close()
+        gate.close()
+
     server = _Server(
         uvicorn.Config(
-            create_app(reloader.engine, output, open_bodies),
+            create_app(gate, output, open_bodies),
             http=BoundedProtocol,
             ws="none",
             lifespan="on",
@@ -142,11 +148,11 @@ async def serve(reloader: Reloader, sock: socket.socket, output: Output, setting
         if server.should_exit:
             log.warning("%s again: ending at once", name)
             server.force_exit = True
-            open_bodies.close()
+            end_requests()
             return
         log.info("%s: draining, for up to %g s", name, settings.drain_timeout)
         server.should_exit = True
-        loop.call_later(settings.drain_timeout, open_bodies.close)
+        loop.call_later(settings.drain_timeout, end_requests)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,13 +15,11 @@ from python_multipart.multipart import parse_options_header
 
 from tollbar.intake.body import Body, OpenBodies
 from tollbar.intake.errors import BodyTooLargeError, IntakeError, InvalidBodyError
-from tollbar.intake.gate import empty_response, enter, error_response, require
+from tollbar.intake.gate import empty_response, error_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from tollbar import Engine
 
 MAX_UPLOAD_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 8 * 1024
@@ -89,14 +87,11 @@ class _Fields:
 class SourcemapRoute:
     """The endpoint for uploads."""
 
-    engine: Engine
     open_bodies: OpenBodies
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request."""
+        """Answer one request of a client that may upload."""
         try:
-            client = await enter(self.engine, request.scope, rum=False)
-            require(client.authorize("sourcemap"))
             await self._read(request)
         except IntakeError as error:
             return error_response(error)

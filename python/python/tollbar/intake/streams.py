@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING
 
 from tollbar.intake.body import MAX_EVENT_BYTES, Body, Line, OpenBodies
 from tollbar.intake.errors import IntakeError, InvalidBodyError, InvalidEventError, RefusedError
-from tollbar.intake.gate import (
-    empty_response,
-    enter,
-    error_response,
-    json_response,
-    make_room,
-    refusal_headers,
-    require,
-)
+from tollbar.intake.gate import client_of, empty_response, json_response, make_room, refusal_headers, require
 from tollbar.intake.output import Origin, Output
 from tollbar.intake.v2 import Event, Source, read_event, read_metadata
 
@@ -29,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from tollbar import Client, Engine
+    from tollbar import Client
 
 BATCH_LINES = 10
 """As many lines are admitted and written together, at most."""
@@ -151,17 +143,12 @@ class _Stream:
 class StreamRoute:
     """The endpoint of one event intake route."""
 
-    engine: Engine
     output: Output
     open_bodies: OpenBodies
-    rum: bool
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
-        try:
-            client = await enter(self.engine, request.scope, rum=self.rum)
-        except RefusedError as refusal:
-            return error_response(refusal)
+        client = client_of(request)
         result = Result()
         try:
             content_type = request.headers.get("content-type", "")

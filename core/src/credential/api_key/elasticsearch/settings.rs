@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::config::{ConfigError, ElasticsearchConfig, Pem, SslConfig, VerificationMode};
+use crate::config::{
+    ConfigError, ElasticsearchConfig, Pem, SslConfig, VerificationMode, read_file,
+};
 
 pub(super) const SSL: &str = "apm-server.auth.api_key.elasticsearch.ssl.";
 
@@ -36,17 +38,36 @@ impl Settings {
     /// # Errors
     /// Every file that can't be read.
     pub(crate) fn read(config: &ElasticsearchConfig) -> Result<Self, ConfigError> {
-        let https = config.hosts.iter().any(|host| host.starts_with("https:"));
-        let unused = config.ssl.enabled == Some(false) || !https;
         Ok(Self {
             hosts: config.hosts.clone(),
             timeout: config.timeout,
-            tls: if unused {
-                TlsSettings::default()
-            } else {
+            tls: if config.uses_ssl() {
                 TlsSettings::read(&config.ssl)?
+            } else {
+                TlsSettings::default()
             },
         })
+    }
+
+    /// The keys of `ssl` whose text is another one here, be it that their files were renewed in place.
+    pub(crate) fn renewed(&self, before: &Self) -> impl Iterator<Item = &'static str> {
+        let (now, then) = (&self.tls, &before.tls);
+        [
+            (
+                "apm-server.auth.api_key.elasticsearch.ssl.certificate_authorities",
+                now.authorities != then.authorities,
+            ),
+            (
+                "apm-server.auth.api_key.elasticsearch.ssl.certificate",
+                now.certificate != then.certificate,
+            ),
+            (
+                "apm-server.auth.api_key.elasticsearch.ssl.key",
+                now.key != then.key,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(key, renewed)| renewed.then_some(key))
     }
 
     /// Whether a connection needs TLS.
@@ -78,8 +99,8 @@ impl TlsSettings {
 fn read_pem(key: &str, pem: &Pem) -> Result<PemText, ConfigError> {
     match pem {
         Pem::Inline(text) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
-        Pem::File(path) => std::fs::read(path).map(Zeroizing::new).map_err(|error| {
-            let found = format!("the file {path:?}, which can't be read: {error}");
+        Pem::File(path) => read_file(path).map_err(|why| {
+            let found = format!("the file {path:?}, {why}");
             ConfigError::of_key(
                 &format!("{SSL}{key}"),
                 found,

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Tests the C ABI as its users meet it: installed. Builds and runs the tests in C and C++ (plain, under valgrind, with AddressSanitizer and
+# UBSan), the examples of the headers and of the README, and three consumers outside of the tree; looks at the exported symbols and at
+# the layout of every struct.
+#   run.sh            all of it
+#   run.sh --update   writes ffi/abi anew: after a change of the ABI that is meant
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+target=${CARGO_TARGET_DIR:-$PWD/target}/c
+stage=$target/stage
+rm -rf "$target"
+mkdir -p "$target"
+PREFIX=$stage DESTDIR='' scripts/install.sh
+
+export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
+version=$(pkg-config --modversion tollbar)
+warnings=(-Wall -Wextra -Wpedantic -Wshadow -Werror)
+tests=(api misuse extremes verification threads conformance)
+link=($(pkg-config --cflags --libs tollbar))
+headline() { echo "== $*"; }
+
+# The exported symbols, and the size of every struct with the offset of each field: what a program was compiled with.
+abi() {
+    nm -D --defined-only "$stage/lib/libtollbar.so" | awk '{print $3}' | sort
+    echo
+    "$target/layout"
+    echo
+    python3 scripts/abi.py include/tollbar.h
+}
+gcc -std=c11 -O0 "${warnings[@]}" ffi/abi/layout.c $(pkg-config --cflags tollbar) -o "$target/layout"
+if [ "${1:-}" = --update ]; then
+    abi >ffi/abi/tollbar.abi
+    echo "wrote ffi/abi/tollbar.abi"
+    exit
+fi
+headline "ABI"
+if ! diff -u ffi/abi/tollbar.abi <(abi); then
+    echo "the ABI has changed, - is what programs were built with: if that is meant, raise TOLLBAR_ABI_VERSION (and the SONAME in ffi/build.rs) unless only something was added, and run make abi" >&2
+    exit 1
+fi
+if nm -D --defined-only "$stage/lib/libtollbar.so" | grep -v ' tollbar_'; then
+    echo "libtollbar.so exports other symbols than tollbar_*" >&2
+    exit 1
+fi
+python3 scripts/abi.py include/tollbar.h ffi/abi/layout.c
+for symbol in $(nm -D --defined-only "$stage/lib/libtollbar.so" | awk '{print $3}'); do
+    grep -qw "$symbol" ffi/tests/c/test_*.c || {
+        echo "no test in C calls $symbol" >&2
+        exit 1
+    }
+done
+abi_version=$(sed -n 's/^#define TOLLBAR_ABI_VERSION //p' include/tollbar.h)
+readelf -d "$stage/lib/libtollbar.so" | grep -qF "[libtollbar.so.$abi_version]" || {
+    echo "the SONAME (ffi/build.rs) is not that of TOLLBAR_ABI_VERSION $abi_version" >&2
+    exit 1
+}
+
+compile() { # what to call it, extra flags...
+    local kind=$1 name
+    shift
+    for name in "${tests[@]}"; do
+        gcc -std=c11 -D_GNU_SOURCE -g -O1 -Wno-pedantic "${warnings[@]}" "$@" -DTOLLBAR_TEST_VERSION="\"$version\"" \
+            "ffi/tests/c/test_$name.c" "${link[@]}" -lcmocka -lcjson -lpthread -o "$target/$kind-$name"
+    done
+    g++ -std=c++17 -g -O1 "${warnings[@]}" "$@" ffi/tests/c/test_cpp.cpp "${link[@]}" -lpthread -o "$target/$kind-cpp"
+}
+run() { # kind, command before...
+    local kind=$1 name
+    shift
+    for name in "${tests[@]}"; do
+        headline "$kind: $name"
+        "$@" "$target/$kind-$name" $([ "$name" = conformance ] && echo conformance)
+    done
+    headline "$kind: cpp"
+    "$@" "$target/$kind-cpp"
+}
+
+compile plain
+run plain
+link=($(pkg-config --cflags tollbar) "$stage/lib/libtollbar.a" $(pkg-config --static --libs-only-l tollbar | sed 's/-ltollbar//'))
+compile static
+run static >"$target/static.log" 2>&1 || { cat "$target/static.log" && exit 1; }
+grep -c 'OK \]' "$target/static.log"
+headline "C++ without exceptions"
+g++ -std=c++17 -fno-exceptions -fno-rtti "${warnings[@]}" ffi/tests/c/test_cpp.cpp $(pkg-config --cflags --libs tollbar) -lpthread -o "$target/no-exceptions"
+"$target/no-exceptions"
+
+# The vectors open hundreds of engines, which takes valgrind long and shows nothing that the other tests don't: only the first here.
+headline "valgrind"
+# "Possibly lost" is how the standard library keeps the handle of a thread that lives: by a pointer to its inside.
+memcheck=(valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect --error-exitcode=9)
+pids=()
+for name in api misuse extremes verification threads cpp; do
+    TOLLBAR_TEST_ROUNDS=300 "${memcheck[@]}" "$target/plain-$name" >"$target/valgrind-$name.log" 2>&1 &
+    pids+=($!)
+done
+for pid in "${pids[@]}"; do
+    wait "$pid" || { cat "$target"/valgrind-*.log && exit 1; }
+done
+tail -qn 1 "$target"/valgrind-*.log
+
+# Both sides: the library is built anew with AddressSanitizer (of which the stable compiler has to be persuaded) and with the assertions and
+# checks of overflow of Rust's dev profile. A panic is caught at the edge, but it is a defect: none may be told.
+headline "AddressSanitizer and UBSan"
+host=$(rustc -vV | sed -n 's/^host: //p')
+RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_DEV_DEBUG=line-tables-only \
+    cargo build --package tollbar-ffi --locked --quiet --target "$host" --target-dir "$(dirname "$target")/sanitized"
+mkdir "$target/asan"
+cp "$(dirname "$target")/sanitized/$host/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
+link=($(pkg-config --cflags tollbar) "$target/asan/libtollbar.so.$abi_version")
+export LD_LIBRARY_PATH=$target/asan
+compile sanitized -fsanitize=address,undefined -fno-sanitize-recover=all
+gcc -std=c11 -g "${warnings[@]}" -fsanitize=address ffi/tests/c/overread.c "${link[@]}" -o "$target/overread"
+if "$target/overread" 2>"$target/overread.log" || ! grep -q 'heap-buffer-overflow' "$target/overread.log"; then
+    cat "$target/overread.log"
+    echo "AddressSanitizer does not see what the library reads" >&2
+    exit 1
+fi
+TOLLBAR_TEST_ROUNDS=2000 run sanitized env ASAN_OPTIONS=detect_leaks=1 >"$target/sanitized.log" 2>&1 || { cat "$target/sanitized.log" && exit 1; }
+if grep 'panicked at' "$target/sanitized.log"; then
+    exit 1
+fi
+grep -c 'OK \]' "$target/sanitized.log"
+
+export LD_LIBRARY_PATH=$stage/lib
+
+headline "headers, alone and in every standard"
+for standard in c99 c11 c17 c2x; do
+    echo '#include <tollbar.h>' | gcc -std=$standard "${warnings[@]}" -Wconversion -Wundef $(pkg-config --cflags tollbar) -x c -fsyntax-only -
+done
+for standard in c++11 c++14 c++17 c++20; do
+    echo '#include <tollbar.h>' | g++ -std=$standard "${warnings[@]}" -Wconversion -Wundef $(pkg-config --cflags tollbar) -x c++ -fsyntax-only -
+done
+for standard in c++17 c++20; do
+    echo '#include <tollbar.hpp>' | g++ -std=$standard "${warnings[@]}" -Wconversion -Wundef $(pkg-config --cflags tollbar) -x c++ -fsyntax-only -
+done
+
+headline "examples of the headers and of the README"
+gcc -std=c11 "${warnings[@]}" ffi/examples/quickstart.c $(pkg-config --cflags --libs tollbar) -o "$target/quickstart"
+diff <("$target/quickstart") - <<'EXPECTED'
+202 allowed
+429 more events at once than the burst allows
+EXPECTED
+sed -n '/^ \*     /s/^ \*     //p' include/tollbar.hpp >"$target/quickstart.cpp"
+g++ -std=c++17 "${warnings[@]}" "$target/quickstart.cpp" $(pkg-config --cflags --libs tollbar) -o "$target/quickstart-cpp"
+diff <("$target/quickstart-cpp") <(echo '401 the secret token is not valid')
+sed -n '/^```c$/,/^```$/p' README.md | grep -v '^```' >"$target/readme.c"
+sed -n '/^```c++$/,/^```$/p' README.md | grep -v '^```' >"$target/readme.cpp"
+gcc -std=c11 "${warnings[@]}" "$target/readme.c" $(pkg-config --cflags --libs tollbar) -o "$target/readme-c"
+g++ -std=c++17 "${warnings[@]}" "$target/readme.cpp" $(pkg-config --cflags --libs tollbar) -o "$target/readme-cpp"
+"$target/readme-c"
+"$target/readme-cpp"
+
+headline "three consumers outside of the tree, and a staged install"
+elsewhere=$(mktemp -d)
+trap 'rm -rf "$elsewhere"' EXIT
+PREFIX=/opt/tollbar DESTDIR=$elsewhere/staged scripts/install.sh
+grep -qx 'prefix=/opt/tollbar' "$elsewhere/staged/opt/tollbar/lib/pkgconfig/tollbar.pc"
+test -f "$elsewhere/staged/opt/tollbar/include/tollbar.hpp"
+cp -r ffi/tests/consumers/. "$elsewhere"
+make -s -C "$elsewhere/c"
+cmake -S "$elsewhere/cmake" -B "$elsewhere/build" -DCMAKE_PREFIX_PATH="$stage" -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake --build "$elsewhere/build" >/dev/null
+"$elsewhere/c/shared"
+"$elsewhere/build/consumer"
+env -u LD_LIBRARY_PATH "$elsewhere/c/static"
+env -u LD_LIBRARY_PATH "$elsewhere/build/consumer-static"
+if ldd "$elsewhere/c/static" "$elsewhere/build/consumer-static" | grep -q libtollbar; then
+    echo "a static consumer needs the shared library" >&2
+    exit 1
+fi
+ldd "$elsewhere/c/shared" | grep -q 'libtollbar\.so\.0 => '
+echo "the C ABI: all as it should be"
