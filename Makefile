@@ -28,11 +28,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-<<<<<<< HEAD
-test: lint test-rust test-loom test-instructions test-go test-python test-e2e ## Passes every test of every language.
-=======
-test: lint site test-rust test-c test-loom test-instructions test-python test-dist test-e2e ## Passes every test of every language.
->>>>>>> main
+test: lint site test-rust test-c test-go test-loom test-instructions test-python test-dist test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
@@ -82,7 +78,6 @@ fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
 	cd python && ../$(BIN)/python -m pytest
 
-<<<<<<< HEAD
 .PHONY: test-go
 test-go: setup ## The Go module and its server: gofmt, vet, the race detector, cgo's checks, the static build.
 	scripts/test_go.sh
@@ -95,9 +90,6 @@ GO_SERVER_SOURCES := $(shell find core/src ffi/src -name '*.rs') $(shell find go
 target/go/go-server: $(GO_SERVER_SOURCES) | setup
 	. scripts/go_env.sh && cd examples/go-server && go build -tags tollbar_static -o ../../$@ .
 
-.PHONY: test-e2e
-test-e2e: .venv/.wheel target/go/go-server e2e/rum/node_modules/.installed browser ## Real agents against the ingestor.
-=======
 .PHONY: test-dist
 test-dist: .venv/.wheel ## What is published of the Python package: the wheel's tag, the source distribution.
 	cd python && ../$(BIN)/python -m pytest dist_tests
@@ -107,8 +99,7 @@ soak: .venv/.wheel ## Serves 10 million requests in process; fails if that leave
 	$(BIN)/python python/tests/soak.py
 
 .PHONY: test-e2e
-test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server ## Real agents against the ingestor and the C server.
->>>>>>> main
+test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server target/go/go-server ## Real agents against the ingestor, the C and the Go server.
 	$(BIN)/python -m pytest -p no:asyncio e2e
 
 # Linked as its users link it, from an installation (in target/stage); twice, the second time with sanitizers, which the tests run.
@@ -124,13 +115,10 @@ C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-pr
 bench: .venv/.wheel wrk ## Benches against peers; writes target/bench/report.json.
 	@rm -rf target/bench/rows
 	cargo bench --package tollbar-benches --locked -- --noplot
-<<<<<<< HEAD
 	scripts/go_bench.sh
-=======
 	cargo build --release --locked --package tollbar-bench-empty
 	@mkdir -p target/bench/python && cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
 	PYTHONPATH=target/bench/python $(BIN)/python python/benches/report.py target/bench/rows/python.json
->>>>>>> main
 	$(PYTHON) scripts/bench_report.py
 
 .PHONY: constant-time

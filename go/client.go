@@ -10,13 +10,16 @@ import (
 	"unsafe"
 )
 
+// identity is a tollbar_client of C's: a plain value.
+type identity [C.sizeof_tollbar_client / 8]uint64
+
 // Client was identified by [Engine.Authenticate] or [Engine.Verify]: a plain value, to be kept with the connection, that needs no
 // Close. It keeps its engine alive. The zero value is refused everything.
 //
 // Each call is decided under the configuration in force then: a client that it would not let in any more is refused.
 type Client struct {
 	engine *Engine
-	opaque [8]uint64
+	opaque identity
 }
 
 // Identified is what authentication came to: allowed, 401, or pending.

@@ -119,9 +119,9 @@ type Decision struct {
 	// Generation is the number of the configuration under which this was decided: 1 at start, one more at each reload.
 	Generation      uint64
 	tatNs           uint64
-	nowNs           uint64
 	eventLimit      uint32
 	burstMultiplier uint32
+	nowNs           uint64
 }
 
 // Pending says that an API key has to be verified first: see [Engine.Verify].

@@ -21,7 +21,7 @@ func (e *Engine) Verify(ctx context.Context, request Request) (Client, error) {
 		return client, nil
 	}
 	// For one answer, so that the callback never waits.
-	answer := make(chan [8]uint64, 1)
+	answer := make(chan identity, 1)
 	handle := cgo.NewHandle(answer)
 	o := request.origin()
 	auth, authLen := optional(o.authorization)
@@ -49,9 +49,9 @@ const verdictGrace = 250 * time.Millisecond
 //export tbg_verified
 func tbg_verified(userdata unsafe.Pointer, client *C.tollbar_client) {
 	handle := cgo.Handle(uintptr(userdata))
-	answer := handle.Value().(chan [8]uint64)
+	answer := handle.Value().(chan identity)
 	handle.Delete()
-	answer <- *(*[8]uint64)(unsafe.Pointer(client))
+	answer <- *(*identity)(unsafe.Pointer(client))
 }
 
 // Verifier verifies an API key: id stands before the colon of the credential, the secret key after it. key is overwritten after the call.

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import re
-import re
 import sys
 from pathlib import Path
 

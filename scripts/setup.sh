@@ -1,11 +1,6 @@
 #!/usr/bin/env bash
-<<<<<<< HEAD
-# Makes sure that what the build needs is there: Rust, Go, Python with venv, a C compiler, Node.js, curl and valgrind. Installs what is Debian's
-# (as root); what is not, or can't be installed, is named with what to do.
-=======
-# Makes sure that what the build needs is there: compilers for Rust, C and C++ with what their tests and the C server use, Python with venv, Node.js,
+# Makes sure that what the build needs is there: compilers for Rust, C and C++ with what their tests and the C server use, Go, Python with venv, Node.js,
 # curl, valgrind, nginx. Installs what is Debian's (as root); what is not, or can't be installed, is named with what to do.
->>>>>>> main
 set -euo pipefail
 
 missing=()
@@ -18,9 +13,6 @@ need python3 python3
 need npm npm
 need curl curl
 need valgrind valgrind
-<<<<<<< HEAD
-need pkg-config pkg-config
-=======
 for package in "$@"; do # what only some commands need
     need "$package" "$package"
 done
@@ -39,7 +31,6 @@ library libmicrohttpd libmicrohttpd-dev
 library jansson libjansson-dev
 library libprotobuf-c libprotobuf-c-dev
 library zlib zlib1g-dev
->>>>>>> main
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then

@@ -10,7 +10,7 @@ use crate::client::Identity;
 use crate::client_ip::ClientKey;
 use crate::decide::{Decide, limited};
 use crate::decision::{Action, Decision};
-use crate::engine::Engine;
+use crate::engine::{Engine, Presented};
 use crate::ratelimit::Verdict;
 use crate::reason::{Method, Reason};
 use crate::request::{Request, Resource};
@@ -127,8 +127,14 @@ impl Engine {
             action: Action::Ingest,
         };
         let decision = decide.admission(n, |_, _| verdict);
-        let no_request = None::<&Request<'_>>;
-        Admission::of(&self.conclude(decision, Resource::default(), no_request, clock_read))
+        let about = || {
+            (
+                Resource::default(),
+                Presented::<Request<'_>>::Before(identity),
+            )
+        };
+        self.conclude(&decision, about, clock_read);
+        Admission::of(&decision)
     }
 
     /// Where anonymous peers are no case of their own: everybody gets in, or nobody does without a credential.

@@ -126,7 +126,7 @@ impl Snapshot {
             privileges: Privileges::NONE,
             client: ClientKey::new(peer, self.ipv6_prefix),
             generation: self.generation,
-            token: None,
+            proof: Proof::Nothing,
         })
     }
 

@@ -65,12 +65,9 @@ mod error;
 
 mod config;
 
-<<<<<<< HEAD
-pub use admit::*;
-=======
 mod cors;
 
->>>>>>> main
+pub use admit::*;
 pub use client::*;
 pub use config::*;
 pub use cors::*;
