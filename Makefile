@@ -115,7 +115,7 @@ C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-pr
 bench: .venv/.wheel wrk ## Benches against peers; writes target/bench/report.json.
 	@rm -rf target/bench/rows
 	cargo bench --package tollbar-benches --locked -- --noplot
-	scripts/go_bench.sh
+	scripts/go_bench.sh && $(PYTHON) scripts/go_rows.py
 	cargo build --release --locked --package tollbar-bench-empty
 	@mkdir -p target/bench/python && cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
 	PYTHONPATH=target/bench/python $(BIN)/python python/benches/report.py target/bench/rows/python.json
