@@ -15,7 +15,8 @@ uint64_t tbg_check_loop(const tollbar_engine *engine, const tollbar_ip_charge *o
     uint64_t allowed = 0;
     for (uint64_t i = 0; i < n; i++) {
         const tollbar_ip_charge *charge = &of[i % len];
-        tbg_check(engine, charge->high, charge->low, TBG_PEER, NULL, 0, "rum-js", 6, "shop", 4, charge->n, 0, &decision);
+        tbg_check(engine, charge->high, charge->low, TBG_PEER, NULL, 0, "rum-js", 6, "shop", 4, charge->n, 0,
+                  &decision);
         allowed += decision.allowed;
     }
     return allowed;

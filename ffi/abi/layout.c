@@ -112,14 +112,6 @@ int main(void)
     FIELD(tollbar_decision, burst_multiplier);
     SIZE(tollbar_client);
     FIELD(tollbar_client, opaque);
-    SIZE(tollbar_admission);
-    FIELD(tollbar_admission, retry_after_ns);
-    FIELD(tollbar_admission, reason);
-    FIELD(tollbar_admission, method);
-    SIZE(tollbar_ip_charge);
-    FIELD(tollbar_ip_charge, high);
-    FIELD(tollbar_ip_charge, low);
-    FIELD(tollbar_ip_charge, n);
     SIZE(tollbar_watch_options);
     FIELD(tollbar_watch_options, size);
     FIELD(tollbar_watch_options, debounce_ns);
