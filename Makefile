@@ -28,7 +28,7 @@ demo: .venv/.wheel e2e/rum/node_modules/.installed browser ## Lets real agents m
 	@$(BIN)/python -m e2e.demo
 
 .PHONY: test
-test: lint site test-rust test-c test-loom test-instructions test-python test-dist test-e2e ## Passes every test of every language.
+test: lint site test-rust test-c test-go test-loom test-instructions test-python test-dist test-e2e ## Passes every test of every language.
 
 .PHONY: lint
 lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
@@ -78,6 +78,18 @@ fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
 	cd python && ../$(BIN)/python -m pytest
 
+.PHONY: test-go
+test-go: setup ## The Go module and its server: gofmt, vet, the race detector, cgo's checks, the static build.
+	scripts/test_go.sh
+
+.PHONY: fuzz-go
+fuzz-go: setup ## Fuzzes the Go package against Go's own parsers, each target for T seconds.
+	scripts/fuzz_go.sh $(T)
+
+GO_SERVER_SOURCES := $(shell find core/src ffi/src -name '*.rs') $(shell find go examples/go-server -name '*.go' -o -name 'go.*' -o -name 'shim.*') include/tollbar.h
+target/go/go-server: $(GO_SERVER_SOURCES) | setup
+	. scripts/go_env.sh && cd examples/go-server && go build -tags tollbar_static -o ../../$@ .
+
 .PHONY: test-dist
 test-dist: .venv/.wheel ## What is published of the Python package: the wheel's tag, the source distribution.
 	cd python && ../$(BIN)/python -m pytest dist_tests
@@ -87,7 +99,7 @@ soak: .venv/.wheel ## Serves 10 million requests in process; fails if that leave
 	$(BIN)/python python/tests/soak.py
 
 .PHONY: test-e2e
-test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server ## Real agents against the ingestor and the C server.
+test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server target/go/go-server ## Real agents against the ingestor, the C and the Go server.
 	$(BIN)/python -m pytest -p no:asyncio e2e
 
 # Linked as its users link it, from an installation (in target/stage); twice, the second time with sanitizers, which the tests run.
@@ -103,6 +115,7 @@ C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-pr
 bench: .venv/.wheel wrk ## Benches against peers; writes target/bench/report.json.
 	@rm -rf target/bench/rows
 	cargo bench --package tollbar-benches --locked -- --noplot
+	scripts/go_bench.sh && $(PYTHON) scripts/go_rows.py
 	cargo build --release --locked --package tollbar-bench-empty
 	@mkdir -p target/bench/python && cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
 	PYTHONPATH=target/bench/python $(BIN)/python python/benches/report.py target/bench/rows/python.json

@@ -38,7 +38,9 @@ PYTHON = Ingestor("python", (sys.executable, "-m", "tollbar.intake"))
 """The reference ingestor."""
 C = Ingestor("c", (str(Path(__file__).parent.parent / "target/c-server/sanitized/tollbar-c-server"),))
 """The server in examples/c-server, as `make c-server` builds it with sanitizers: what they find ends it with a failure."""
-INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, C]}
+GO = Ingestor("go", (str(Path(__file__).parent.parent / "target/go/go-server"),))
+"""The server in examples/go-server, as `make target/go/go-server` builds it."""
+INGESTORS = {ingestor.name: ingestor for ingestor in [PYTHON, C, GO]}
 
 
 class Server:

@@ -890,6 +890,42 @@ typedef struct tollbar_client {
 } tollbar_client;
 
 /**
+ * What tollbar_admit_ip() says.
+ */
+typedef struct tollbar_admission {
+    /**
+     * Nanoseconds until the refused batch would fit, exact. 0: it fits now, or was not counted. TOLLBAR_NEVER: it never will.
+     */
+    uint64_t retry_after_ns;
+    /**
+     * Why. TOLLBAR_REASON_UNDECIDED: no decision was made, since `engine` is NULL or misaligned, or `now_ns` is misaligned.
+     */
+    tollbar_reason reason;
+    /**
+     * How the client was identified: TOLLBAR_METHOD_ANONYMOUS, or TOLLBAR_METHOD_NONE.
+     */
+    tollbar_method method;
+} tollbar_admission;
+
+/**
+ * What tollbar_admit_ips() is asked: as the arguments of tollbar_admit_ip().
+ */
+typedef struct tollbar_ip_charge {
+    /**
+     * The first eight bytes of the address as IPv6.
+     */
+    uint64_t high;
+    /**
+     * The others.
+     */
+    uint64_t low;
+    /**
+     * How many events.
+     */
+    uint64_t n;
+} tollbar_ip_charge;
+
+/**
  * What is called back with the client once its API key has been verified. It must not throw, and should be short.
  */
 typedef void (*tollbar_verified_fn)(void *userdata, const struct tollbar_client *client);
@@ -1302,6 +1338,31 @@ tollbar_status tollbar_admit_batch(const struct tollbar_engine *engine,
                                    size_t len,
                                    const uint64_t *now_ns,
                                    struct tollbar_decision *decisions);
+
+/**
+ * Charges `n` events to an address that sends no credential: in one call what tollbar_authenticate() and
+ * tollbar_client_admit() come to for a request with neither headers nor authorization, whose agent and service are not looked at.
+ * For floods, where a refusal should cost next to nothing.
+ *
+ * The address is given as IPv6, in two halves: `high` holds its first eight bytes, the first of all being the most significant; of IPv4
+ * it is `::ffff:a.b.c.d`. `now_ns` as everywhere.
+ */
+struct tollbar_admission tollbar_admit_ip(const struct tollbar_engine *engine,
+                                          uint64_t high,
+                                          uint64_t low,
+                                          uint64_t n,
+                                          const uint64_t *now_ns);
+
+/**
+ * As tollbar_admit_ip() for many addresses at one instant: `admissions[i]` answers `charges[i]`, as if all had been asked in order.
+ *
+ * If the status is not TOLLBAR_STATUS_OK, nothing was charged; where there is room, every admission is TOLLBAR_REASON_UNDECIDED.
+ */
+tollbar_status tollbar_admit_ips(const struct tollbar_engine *engine,
+                                 const struct tollbar_ip_charge *charges,
+                                 size_t len,
+                                 const uint64_t *now_ns,
+                                 struct tollbar_admission *admissions);
 
 /**
  * As tollbar_authenticate(), but never pending: an API key that has to be verified is verified now, in this thread, or this thread waits

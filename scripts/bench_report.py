@@ -32,6 +32,10 @@ TARGETS = (
     (r"python/check, .* empty PyO3 call", 1 / 4),
     (r"python/check, .* limits \+ hmac.compare_digest", 10.0),
     (r"python/batch of 1000, NumPy 60 ns", 1.0),
+    (r"go/Admit/ips=1000/goroutines=1 .*", 1.3),
+    (r"go/Admit/ips=1000/goroutines=2 .*", 2.5),
+    (r"go/Admit/ips=1000000/goroutines=1 .*", 2.5),
+    (r"go/AdmitBatch/ips=1000(000)? .*", 5.0),
     (r"python/Starlette on uvicorn.* no gate", 0.95),
 )
 # How many nanoseconds longer than the limiter alone a whole decision may take.

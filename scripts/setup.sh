@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the build needs is there: compilers for Rust, C and C++ with what their tests and the C server use, Python with venv, Node.js,
+# Makes sure that what the build needs is there: compilers for Rust, C and C++ with what their tests and the C server use, Go, Python with venv, Node.js,
 # curl, valgrind, nginx. Installs what is Debian's (as root); what is not, or can't be installed, is named with what to do.
 set -euo pipefail
 
@@ -51,5 +51,10 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
 }
 if ! command -v cargo >/dev/null 2>&1; then
     echo "setup: Rust 1.90 or later is needed: install it with rustup" >&2
+    exit 1
+fi
+go_version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null || true)
+if ! [[ $go_version =~ ^go1\.([0-9]+) ]] || ((BASH_REMATCH[1] < 26)); then
+    echo "setup: Go 1.26 or later is needed (Debian's is older): unpack one of Go's own archives to /usr/local; found ${go_version:-none}" >&2
     exit 1
 fi

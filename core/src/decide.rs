@@ -96,7 +96,7 @@ impl Decide<'_> {
 }
 
 /// Why the rate limit refused a batch, if it did. A peek is never refused.
-fn limited(verdict: &Verdict, n: u64) -> Reason {
+pub(crate) fn limited(verdict: &Verdict, n: u64) -> Reason {
     match verdict.rate.retry_after_ns {
         _ if verdict.admitted || n == 0 => Reason::Allowed,
         Some(_) => Reason::RateLimited,

@@ -1,6 +1,7 @@
 //! Tollbar decides, for each request to a telemetry intake server and in nanoseconds, whether the client is
 //! authenticated, whether an anonymous client is allowed, and whether its IP has room left.
 
+mod admit_peer;
 pub mod api_key;
 mod batch;
 mod client;
@@ -28,6 +29,8 @@ mod verification;
 #[cfg(feature = "watch")]
 mod watch;
 
+#[doc(hidden)]
+pub use admit_peer::Admission;
 pub use batch::RoomMismatch;
 pub use client::{Client, Identity};
 #[doc(hidden)]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a snapshot never changes (but for the counters that its limiter holds).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::client::{Identity, Proof};
@@ -114,6 +115,19 @@ impl Snapshot {
             proof: Proof::Nothing,
         };
         self.authenticate(nobody, request.authorization(), now)
+    }
+
+    /// The identity of a peer that sends neither credential nor headers; `None`: it is not anonymous, see [`Self::identify`].
+    #[inline]
+    pub(crate) fn stranger(&self, peer: IpAddr) -> Option<Identity> {
+        (self.auth_configured && self.anonymous_enabled).then(|| Identity {
+            method: Some(Method::Anonymous),
+            reason: Reason::Allowed,
+            privileges: Privileges::NONE,
+            client: ClientKey::new(peer, self.ipv6_prefix),
+            generation: self.generation,
+            proof: Proof::Nothing,
+        })
     }
 
     /// A credential that is present and wrong never falls back to anonymous.

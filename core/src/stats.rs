@@ -56,6 +56,13 @@ impl Counters {
         }
     }
 
+    /// Counts `n` decisions that allowed.
+    #[inline]
+    pub(crate) fn count_allowed(&self, method: Method, n: u64) {
+        // Relaxed: a statistic; nothing is ordered by it.
+        self.stripes[stripe()][REASONS.len() + method.index()].fetch_add(n, Ordering::Relaxed);
+    }
+
     fn sum(&self, index: usize) -> u64 {
         // Relaxed: a statistic.
         self.stripes

@@ -23,6 +23,14 @@ int main(void)
     FIELD(tollbar_error, json_len);
     FIELD(tollbar_error, problems);
     FIELD(tollbar_error, status);
+    SIZE(tollbar_admission);
+    FIELD(tollbar_admission, retry_after_ns);
+    FIELD(tollbar_admission, reason);
+    FIELD(tollbar_admission, method);
+    SIZE(tollbar_ip_charge);
+    FIELD(tollbar_ip_charge, high);
+    FIELD(tollbar_ip_charge, low);
+    FIELD(tollbar_ip_charge, n);
     SIZE(tollbar_network);
     FIELD(tollbar_network, ip);
     FIELD(tollbar_network, prefix);

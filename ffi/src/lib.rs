@@ -47,6 +47,8 @@ mod decision;
 
 mod client;
 
+mod admit;
+
 mod verification;
 
 mod verifier;
@@ -65,6 +67,7 @@ mod config;
 
 mod cors;
 
+pub use admit::*;
 pub use client::*;
 pub use config::*;
 pub use cors::*;

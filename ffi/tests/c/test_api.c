@@ -99,6 +99,39 @@ static void test_a_message_names_who_is_not_permitted(void **state)
     tollbar_engine_free(engine);
 }
 
+static void test_an_address_is_admitted_as_an_anonymous_client_is(void **state)
+{
+    (void)state;
+    tollbar_engine *engine = engine_of("apm-server.auth: {secret_token: correct-horse, anonymous: {enabled: true, "
+                                       "rate_limit: {ip_limit: 2, event_limit: 1}}}");
+    const uint64_t now = 0, mapped = UINT64_C(0xffffcb007109); // ::ffff:203.0.113.9
+    tollbar_admission admission = tollbar_admit_ip(engine, 0, mapped, 2, &now);
+    assert_int_equal(admission.reason, TOLLBAR_REASON_ALLOWED);
+    assert_int_equal(admission.method, TOLLBAR_METHOD_ANONYMOUS);
+    admission = tollbar_admit_ip(engine, 0, mapped, 2, &now);
+    assert_int_equal(admission.reason, TOLLBAR_REASON_RATE_LIMITED);
+    assert_true(admission.retry_after_ns == UINT64_C(1000000000));
+    // It is the counter that every other call charges.
+    tollbar_request request = request_from("203.0.113.9");
+    tollbar_client client = TOLLBAR_CLIENT_INIT;
+    tollbar_decision decision = TOLLBAR_DECISION_INIT;
+    tollbar_authenticate(engine, &request, &now, &client);
+    tollbar_client_admit(engine, &client, 0, &now, &decision);
+    assert_true(tollbar_decision_remaining(&decision) == 1);
+
+    tollbar_ip_charge charges[3] = {{0, mapped, 1}, {0, mapped, 1}, {0, mapped, 9}};
+    tollbar_admission admissions[3];
+    assert_int_equal(tollbar_admit_ips(engine, charges, 3, &now, admissions), TOLLBAR_STATUS_OK);
+    assert_int_equal(admissions[0].reason, TOLLBAR_REASON_ALLOWED);
+    assert_int_equal(admissions[1].reason, TOLLBAR_REASON_RATE_LIMITED);
+    assert_int_equal(admissions[2].reason, TOLLBAR_REASON_EXCEEDS_BURST);
+    assert_true(admissions[2].retry_after_ns == TOLLBAR_NEVER);
+    assert_int_equal(tollbar_admit_ips(NULL, charges, 3, &now, admissions), TOLLBAR_STATUS_NULL_ARGUMENT);
+    assert_int_equal(admissions[0].reason, TOLLBAR_REASON_UNDECIDED);
+    assert_int_equal(tollbar_admit_ip(NULL, 0, mapped, 1, &now).reason, TOLLBAR_REASON_UNDECIDED);
+    tollbar_engine_free(engine);
+}
+
 static void test_a_client_answers_in_steps(void **state)
 {
     (void)state;
@@ -456,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_the_library_tells_what_it_is),
         cmocka_unit_test(test_a_request_is_decided_with_all_that_a_server_answers),
         cmocka_unit_test(test_a_message_names_who_is_not_permitted),
+        cmocka_unit_test(test_an_address_is_admitted_as_an_anonymous_client_is),
         cmocka_unit_test(test_a_client_answers_in_steps),
         cmocka_unit_test(test_a_batch_answers_as_one_after_another),
         cmocka_unit_test(test_a_program_builds_its_configuration),

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"tollbar"
+	"tollbar/httpgate"
+)
+
+const (
+	maxQueryBytes  = 64 << 10
+	maxUploadBytes = 64 << 20
+	maxFields      = 16
+	configCache    = "max-age=30, must-revalidate"
+	errorCache     = "max-age=300, must-revalidate"
+	etag           = `"-"`
+)
+
+var started = time.Now().UTC().Format(time.RFC3339)
+
+// newHandler is which path is answered by what.
+func newHandler(engine *tollbar.Engine, out *output) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{$}", root(engine))
+	for _, path := range []string{"/intake/v2/events", "/intake/v2/rum/events", "/intake/v3/rum/events"} {
+		mux.HandleFunc("POST "+path, events(out))
+	}
+	for _, path := range []string{"/config/v1/agents", "/config/v1/rum/agents"} {
+		mux.HandleFunc("GET "+path, agentConfig)
+		mux.HandleFunc("POST "+path, agentConfig)
+	}
+	mux.HandleFunc("POST /assets/v1/sourcemaps", sourcemap)
+	for path, signal := range signals {
+		mux.HandleFunc("POST "+path, signal.serve(out))
+	}
+	gated := httpgate.Handler(engine, mux, httpgate.WithRules(httpgate.APM(), nil), httpgate.WithDenial(deny))
+	return cors(gated)
+}
+
+// root says what this server is, but only to the authenticated.
+func root(engine *tollbar.Engine) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		client, err := engine.Verify(r.Context(), tollbar.Request{Peer: httpgate.Peer(r), Headers: r.Header})
+		decision := client.Identified()
+		switch {
+		case err != nil || decision.HTTPStatus == http.StatusServiceUnavailable:
+			answerJSON(w, http.StatusServiceUnavailable, map[string]string{"error": decision.Message(tollbar.Resource{})})
+		case !decision.Allowed || decision.Method == tollbar.MethodAnonymous:
+			w.WriteHeader(http.StatusOK)
+		default:
+			answerJSON(w, http.StatusOK, map[string]any{"build_date": started, "build_sha": "tollbar", "publish_ready": true, "version": tollbar.Version()})
+		}
+	}
+}
+
+// agentConfig answers that there is none, as APM Server does for a service without one. What matters is who may ask.
+func agentConfig(w http.ResponseWriter, r *http.Request) {
+	client, _ := tollbar.FromContext(r.Context())
+	names, err := askedFor(w, r)
+	if err != nil && client.Method() == tollbar.MethodAnonymous {
+		err = fail(http.StatusBadRequest, "invalid query") // as APM Server: an anonymous client is not told more
+	}
+	if err == nil {
+		err = client.Authorize(tollbar.AgentConfig, names).ErrFor(names)
+	}
+	if err != nil {
+		w.Header().Set("Cache-Control", errorCache)
+		answerError(w, err)
+		return
+	}
+	w.Header().Set("Cache-Control", configCache)
+	w.Header().Set("Etag", etag)
+	w.Header().Set("Access-Control-Expose-Headers", "Etag")
+	known := strings.ReplaceAll(r.Header.Get("If-None-Match"), `"`, "")
+	if known == "" {
+		known = r.URL.Query().Get("ifnonematch")
+	}
+	if known == "-" {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	answerJSON(w, http.StatusOK, map[string]any{})
+}
+
+// askedFor is the service's name: of the query (GET) or of the JSON body (POST).
+func askedFor(w http.ResponseWriter, r *http.Request) (tollbar.Resource, error) {
+	names := httpgate.ServiceOfQuery(r)
+	if r.Method == http.MethodPost {
+		data, err := whole(w, r, maxQueryBytes)
+		if err != nil {
+			return names, err
+		}
+		var query object
+		if err := json.Unmarshal(data, &query); err != nil {
+			return names, fail(http.StatusBadRequest, `the body is no JSON; accepted is {"service": {"name": …, "environment": …}}`)
+		}
+		names.Service = text(child(query, "service"), "name")
+	}
+	if names.Service == "" {
+		return names, fail(http.StatusBadRequest, "service.name is required")
+	}
+	return names, nil
+}
+
+// sourcemap checks and acknowledges a source map, which is not kept. The gate lets no anonymous client in.
+func sourcemap(w http.ResponseWriter, r *http.Request) {
+	if err := readSourcemap(w, r); err != nil {
+		answerError(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func readSourcemap(w http.ResponseWriter, r *http.Request) error {
+	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/form-data" || parameters["boundary"] == "" {
+		return fail(http.StatusBadRequest, "invalid content type; accepted is multipart/form-data with a boundary")
+	}
+	from, err := body(w, r)
+	if err != nil {
+		return err
+	}
+	missing := []string{"bundle_filepath", "service_name", "service_version", "sourcemap"}
+	limited := &io.LimitedReader{R: from, N: maxUploadBytes}
+	form := multipart.NewReader(limited, parameters["boundary"])
+	for fields := 0; ; fields++ {
+		part, err := form.NextPart()
+		if err == io.EOF {
+			break
+		}
+		var n int64
+		if err == nil {
+			n, err = io.Copy(io.Discard, part)
+		}
+		var known *failure
+		switch {
+		case limited.N <= 0:
+			return fail(http.StatusRequestEntityTooLarge, "request body too large: accepted are up to %d bytes", maxUploadBytes)
+		case errors.As(err, &known):
+			return known
+		case err != nil:
+			return fail(http.StatusBadRequest, "the form data is damaged or truncated")
+		case fields >= maxFields:
+			return fail(http.StatusBadRequest, "too many fields; accepted are up to %d", maxFields)
+		case n > 0:
+			missing = slices.DeleteFunc(missing, func(name string) bool { return name == part.FormName() })
+		}
+	}
+	if len(missing) != 0 {
+		return fail(http.StatusBadRequest, "error validating sourcemap: %s must be sent", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// cors lets browsers send from every site that is monitored: the origin is echoed, a preflight is answered without authentication, and refusals
+// too can be read by the page that caused them.
+func cors(next http.Handler) http.Handler {
+	rules := httpgate.APM()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !rules[r.URL.Path].RUM {
+			next.ServeHTTP(w, r)
+			return
+		}
+		header := w.Header()
+		header.Add("Vary", "Origin")
+		if origin := r.Header.Get("Origin"); origin != "" {
+			header.Set("Access-Control-Allow-Origin", origin)
+			header.Set("Access-Control-Expose-Headers", "Etag, Retry-After")
+		}
+		if r.Method != http.MethodOptions {
+			next.ServeHTTP(w, r)
+			return
+		}
+		header.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+		header.Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding, Accept, If-None-Match")
+		header.Set("Access-Control-Max-Age", "3600")
+		w.WriteHeader(http.StatusOK)
+	})
+}
+
+// deny words the gate's refusals as APM Server does, and OTLP's as OTLP does.
+func deny(w http.ResponseWriter, r *http.Request, refusal *tollbar.Refusal) {
+	if _, isOTLP := signals[r.URL.Path]; isOTLP {
+		answerStatus(w, r, refusal)
+		return
+	}
+	answerError(w, refusal)
+}
+
+func answerError(w http.ResponseWriter, err error) {
+	var refusal *tollbar.Refusal
+	if errors.As(err, &refusal) {
+		httpgate.Headers(w.Header(), refusal)
+	}
+	status, message, _ := statusOf(err)
+	answerJSON(w, status, map[string]string{"error": message})
+}
+
+func answerJSON(w http.ResponseWriter, status int, about any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	// Whether it arrives is the client's business.
+	_ = json.NewEncoder(w).Encode(about)
+}

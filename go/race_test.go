@@ -1,0 +1,5 @@
+//go:build race
+
+package tollbar
+
+const raceEnabled = true

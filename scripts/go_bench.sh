@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The benches of the Go package: many short rounds, printed and kept in target/bench/go.txt, which benchstat reads, too.
+# The library is the one that scripts/go_env.sh stages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/go_env.sh
+
+mkdir -p target/bench
+(cd go && go test -c -o ../target/bench/go.test .)
+round() { # what, operations, rounds
+    target/bench/go.test -test.run '^$' -test.bench "$1" -test.benchtime "$2x" -test.count "$3" -test.cpu 2
+}
+{
+    round 'Admit$/^ips=1000$/goroutines=1' 20000 40
+    round 'AdmitBatch/^ips=1000$' 20000 40
+    round 'Check' 20000 40
+    # Long enough for two threads to run side by side.
+    round 'Admit$/^ips=1000$/goroutines=2' 1000000 8
+    round 'Admit$/^ips=1000000$' 1000000 3
+    round 'AdmitBatch/^ips=1000000$' 1000000 3
+} | tee target/bench/go.txt
