@@ -11,13 +11,10 @@ use crate::client_ip::ClientKey;
 use crate::decide::{Decide, limited};
 use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
-use crate::ratelimit::Verdict;
+use crate::ratelimit::{AT_ONCE, Verdict};
 use crate::reason::{Method, Reason};
 use crate::request::{Request, Resource};
 use crate::snapshot::Snapshot;
-
-/// How many are charged together.
-const AT_ONCE: usize = 64;
 
 /// A table of up to this many counters is in the caches: there is nothing to gain by asking for its memory beforehand.
 const CACHED: u32 = 4096;

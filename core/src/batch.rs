@@ -11,13 +11,10 @@ use crate::client_ip::ClientKey;
 use crate::decide::Decide;
 use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
-use crate::ratelimit::Verdict;
+use crate::ratelimit::{AT_ONCE, Verdict};
 use crate::reason::Method;
 use crate::request::{Incoming, Question, Request, Resource};
 use crate::snapshot::Snapshot;
-
-/// How many are decided together: enough to keep memory busy, few enough for the stack.
-const AT_ONCE: usize = 64;
 
 /// There must be room for exactly as many decisions as there are questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

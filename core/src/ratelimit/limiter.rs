@@ -47,8 +47,9 @@ pub struct RateLimiter {
     previous: Option<Arc<Table>>,
 }
 
-/// How many batches [`RateLimiter::charge_many`] has in flight at once.
-const AT_ONCE: usize = 64;
+/// How many batches [`RateLimiter::charge_many`] has in flight at once, and how many requests are decided together: enough to keep
+/// memory busy, few enough for the stack.
+pub(crate) const AT_ONCE: usize = 64;
 
 /// The slices given to [`RateLimiter::charge_many`] differ in length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,4 +8,5 @@ mod table;
 
 pub use clock::Clock;
 pub use gcra::{Conformance, Gcra};
+pub(crate) use limiter::AT_ONCE;
 pub use limiter::{LengthMismatch, Limits, RateLimiter, Verdict};
