@@ -14,8 +14,8 @@ package grpcgate
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strconv"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -26,6 +26,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"tollbar"
+	"tollbar/internal/entry"
 )
 
 // Rule is what a method asks for.
@@ -61,7 +62,10 @@ func WithoutOTLP() Option { return func(g *gate) { g.otlp = false } }
 
 func newGate(engine *tollbar.Engine, options []Option) *gate {
 	g := &gate{engine: engine, otlp: true, rule: func(method string) (Rule, bool) {
-		service, _, _ := cutLast(method[min(len(method), 1):], '/')
+		service := strings.TrimPrefix(method, "/")
+		if end := strings.LastIndexByte(service, '/'); end >= 0 {
+			service = service[:end]
+		}
 		switch service {
 		case "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection":
 			return Rule{}, false
@@ -72,15 +76,6 @@ func newGate(engine *tollbar.Engine, options []Option) *gate {
 		option(g)
 	}
 	return g
-}
-
-func cutLast(s string, sep byte) (before, after string, found bool) {
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == sep {
-			return s[:i], s[i+1:], true
-		}
-	}
-	return s, "", false
 }
 
 // Unary is the gate as a server option, chained with other interceptors.
@@ -148,15 +143,11 @@ type identified struct {
 
 func (s *identified) Context() context.Context { return s.ctx }
 
-var local = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-
 // RequestOf is what the engine is told of a call: its peer (of a Unix socket, this machine), and its metadata.
 func RequestOf(ctx context.Context) tollbar.Request {
-	request := tollbar.Request{Peer: local}
+	request := tollbar.Request{Peer: entry.Local}
 	if from, ok := peer.FromContext(ctx); ok && from.Addr != nil {
-		if addr := tollbar.ParsePeer(from.Addr.String()); addr.IsValid() {
-			request.Peer = addr
-		}
+		request.Peer = entry.Peer(from.Addr.String())
 	}
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		request.Headers = md
@@ -165,31 +156,12 @@ func RequestOf(ctx context.Context) tollbar.Request {
 }
 
 func (g *gate) enter(ctx context.Context, rule Rule) (tollbar.Client, error) {
-	client, err := g.engine.Verify(ctx, RequestOf(ctx))
-	if err != nil {
-		return client, err
+	var resource func() tollbar.Resource
+	if rule.Resource != nil {
+		resource = func() tollbar.Resource { return rule.Resource(ctx) }
 	}
-	if err := client.Identified().Err(); err != nil {
-		return client, err
-	}
-	if !rule.Free {
-		if err := client.Admit(max(rule.Cost, 1)).Err(); err != nil {
-			return client, err
-		}
-	}
-	if rule.RUM {
-		if err := client.RUMRoute().Err(); err != nil {
-			return client, err
-		}
-	}
-	switch {
-	case rule.Resource != nil:
-		resource := rule.Resource(ctx)
-		return client, client.Authorize(rule.Action, resource).ErrFor(resource)
-	case rule.Action == tollbar.Sourcemap:
-		return client, client.Authorize(rule.Action, tollbar.Resource{}).Err()
-	}
-	return client, nil
+	asked := entry.Rule{Action: rule.Action, RUM: rule.RUM, Cost: rule.Cost, Free: rule.Free}
+	return entry.Enter(ctx, g.engine, RequestOf(ctx), asked, resource)
 }
 
 // refused is an error as gRPC sends it.

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"tollbar"
+	"tollbar/internal/entry"
 )
 
 const config = `
@@ -128,7 +129,7 @@ func TestEachResourceIsAuthorizedAndAdmitted(t *testing.T) {
 func TestARefusalSaysWhen(t *testing.T) {
 	_, engine, connection := serve(t)
 	client := coltrace.NewTraceServiceClient(connection)
-	if !engine.AdmitAddr(local, 10).Allowed() {
+	if !engine.AdmitAddr(entry.Local, 10).Allowed() {
 		t.Fatal("the burst")
 	}
 	var trailer metadata.MD
@@ -182,7 +183,7 @@ func TestEventsAreSpansRecordsAndPoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer engine.Close()
-	client := engine.Authenticate(tollbar.Request{Peer: local})
+	client := engine.Authenticate(tollbar.Request{Peer: entry.Local})
 	shop := named("shop", "", "")
 	outcome, _ := Filter(t.Context(), client, &collogs.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{
 		{Resource: shop, ScopeLogs: []*logs.ScopeLogs{{LogRecords: make([]*logs.LogRecord, 2)}, {LogRecords: make([]*logs.LogRecord, 1)}}}}})

@@ -19,6 +19,7 @@ import (
 	"strconv"
 
 	"tollbar"
+	"tollbar/internal/entry"
 )
 
 // Rule is what a route asks for.
@@ -135,15 +136,8 @@ func Preflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-var local = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-
 // Peer is the address of the request's socket.
-func Peer(r *http.Request) netip.Addr {
-	if addr := tollbar.ParsePeer(r.RemoteAddr); addr.IsValid() {
-		return addr
-	}
-	return local
-}
+func Peer(r *http.Request) netip.Addr { return entry.Peer(r.RemoteAddr) }
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rule, asked := g.rule(r)
@@ -172,31 +166,12 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Enter is the gate as a function: it identifies the client and checks what needs no body. r is only handed to the rule's Resource.
 // The error is a [*tollbar.Refusal], [tollbar.ErrClosed], or the context's.
 func Enter(ctx context.Context, engine *tollbar.Engine, request tollbar.Request, rule Rule, r *http.Request) (tollbar.Client, error) {
-	client, err := engine.Verify(ctx, request)
-	if err != nil {
-		return client, err
+	var resource func() tollbar.Resource
+	if rule.Resource != nil {
+		resource = func() tollbar.Resource { return rule.Resource(r) }
 	}
-	if err := client.Identified().Err(); err != nil {
-		return client, err
-	}
-	if !rule.Free {
-		if err := client.Admit(max(rule.Cost, 1)).Err(); err != nil {
-			return client, err
-		}
-	}
-	if rule.RUM {
-		if err := client.RUMRoute().Err(); err != nil {
-			return client, err
-		}
-	}
-	switch {
-	case rule.Resource != nil:
-		resource := rule.Resource(r)
-		return client, client.Authorize(rule.Action, resource).ErrFor(resource)
-	case rule.Action == tollbar.Sourcemap:
-		return client, client.Authorize(rule.Action, tollbar.Resource{}).Err()
-	}
-	return client, nil
+	asked := entry.Rule{Action: rule.Action, RUM: rule.RUM, Cost: rule.Cost, Free: rule.Free}
+	return entry.Enter(ctx, engine, request, asked, resource)
 }
 
 // Headers sets what tells a client what to do about a refusal: WWW-Authenticate and Retry-After.
