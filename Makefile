@@ -100,7 +100,7 @@ soak: .venv/.wheel ## Serves 10 million requests in process; fails if that leave
 
 .PHONY: test-e2e
 test-e2e: .venv/.wheel e2e/rum/node_modules/.installed browser c-server target/go/go-server ## Real agents against the ingestor, the C and the Go server.
-	$(BIN)/python -m pytest -p no:asyncio e2e
+	$(BIN)/python -m pytest e2e
 
 # Linked as its users link it, from an installation (in target/stage); twice, the second time with sanitizers, which the tests run.
 .PHONY: c-server

@@ -269,7 +269,7 @@ def test_a_client_that_breaks_off_leaves_what_was_complete() -> None:
             body = metadata("broken-off") + EVENT * 12 + EVENT[:5]
             with socket.create_connection((address.hostname, address.port), timeout=30) as raw:
                 raw.sendall(head.encode() + f"{len(body):x}\r\n".encode() + body + b"\r\n")
-                while server.written_so_far() < 12:  # pytest's own time-out ends it otherwise
+                while server.written_so_far() < 12:
                     threading.Event().wait(0.01)
         assert server.written() == {"broken-off": 12}
         assert not server.complaints

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -116,8 +117,11 @@ type lines struct{ from *bufio.Reader }
 
 func newLines(from io.Reader) *lines { return &lines{bufio.NewReaderSize(from, 64<<10)} }
 
-// waits is whether the next line may have to be waited for.
-func (l *lines) waits() bool { return l.from.Buffered() == 0 }
+// waits is whether the next line may have to be waited for: all of one, and not only its beginning, must have come.
+func (l *lines) waits() bool {
+	come, _ := l.from.Peek(l.from.Buffered())
+	return bytes.IndexByte(bytes.TrimLeftFunc(come, unicode.IsSpace), '\n') < 0
+}
 
 // next is the next line that is not blank; io.EOF after the last.
 func (l *lines) next() (line []byte, tooLong bool, err error) {
