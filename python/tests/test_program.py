@@ -61,7 +61,9 @@ def test_what_is_printed_before_comes_before() -> None:
 
 
 def test_ctrl_c_ends_it() -> None:
-    with subprocess.Popen([*COMMAND, "check-config", "-"], stdin=subprocess.PIPE) as process:
+    # A shell without job control, as in CI, has what it starts in the background ignore SIGINT.
+    command = ["env", "--default-signal=INT", *COMMAND, "check-config", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         process.send_signal(signal.SIGINT)
