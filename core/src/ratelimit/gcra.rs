@@ -21,6 +21,14 @@
 //! instant that is given in nanoseconds is a nanosecond long. 64 bits cannot do better: two counters with the same TAT may
 //! owe different fractions.
 //!
+//! # Other limits on the same counter
+//!
+//! [`Gcra::instant`] moves the time line so that a batch conforms if and only if its new TAT is at most `now` + the longest burst
+//! tolerance of all configurations. A TAT is then never ahead of that, whatever limits it was charged under, in which order and by
+//! how many threads at once; and a charge begins no earlier than `now` - its own tolerance (on the line that was not moved). So what a
+//! counter admits in a window of length W, while its limits change, is at most the highest rate x (W + the longest of those tolerances): P7. A
+//! larger burst gives no room to who has used up a smaller one, and there and back changes nothing.
+//!
 //! # Invariants
 //!
 //! - A TAT never shrinks.
@@ -33,6 +41,9 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// as this one, so time stands still there and nothing overflows: the largest TAT is `MAX_NOW` + the longest
 /// burst tolerance (10^15) + [`MAX_WAIT`], far below 2^63.
 pub(crate) const MAX_NOW: u64 = 1 << 62;
+
+/// The longest burst tolerance, in nanoseconds.
+const MAX_TOLERANCE: u64 = crate::config::MAX_BURST_MULTIPLIER as u64 * SECOND;
 
 /// The longest wait that a reservation may ask for, in nanoseconds: about 36 years.
 pub(crate) const MAX_WAIT: u64 = 1 << 60;
@@ -97,6 +108,21 @@ impl Gcra {
     #[must_use]
     pub const fn tolerance(&self) -> u64 {
         self.tolerance
+    }
+
+    /// `now` on the time line on which TATs of any limits agree: all calls for one counter have their `now` from here, or none has. Moved
+    /// by whole seconds, so that the grid stays where it is. Instants after [`MAX_NOW`] - the longest tolerance are not told apart.
+    #[inline]
+    #[must_use]
+    pub fn instant(&self, now: u64) -> u64 {
+        now.min(MAX_NOW - MAX_TOLERANCE) + (MAX_TOLERANCE - self.tolerance)
+    }
+
+    /// The reverse of [`Gcra::instant`], for an instant or a TAT.
+    #[inline]
+    #[must_use]
+    pub fn on_the_callers_clock(&self, instant: u64) -> u64 {
+        instant.saturating_sub(MAX_TOLERANCE - self.tolerance)
     }
 
     /// Would `n` events fit a counter with this TAT at `now`, or within `max_wait` nanoseconds from then?

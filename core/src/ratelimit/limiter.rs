@@ -128,7 +128,7 @@ impl RateLimiter {
             hash,
             // What never fits must not take over a counter either; a peek tells what there is to tell.
             n: if n <= self.gcra.burst() { n } else { 0 },
-            now,
+            now: self.gcra.instant(now),
             max_wait,
         }
     }
@@ -214,8 +214,8 @@ impl RateLimiter {
                     event_limit: self.limits.event_limit,
                     burst_multiplier: self.limits.burst_multiplier,
                 },
-                tat,
-                now: batch.now,
+                tat: self.gcra.on_the_callers_clock(tat),
+                now: self.gcra.on_the_callers_clock(batch.now),
             },
         }
     }
@@ -229,7 +229,7 @@ impl RateLimiter {
     /// How many counters have a TAT ahead of `now`. Reads the whole table: milliseconds for a million counters.
     #[must_use]
     pub fn live(&self, now: u64) -> usize {
-        self.table.live(now)
+        self.table.live(self.gcra.instant(now))
     }
 
     /// How many times a client lost a counter whose TAT still lay ahead, since the table was made.
@@ -248,17 +248,11 @@ impl RateLimiter {
     /// says so, call [`RateLimiter::complete_handover`] after it has replaced this one everywhere, and only then
     /// reconfigure again.
     pub(crate) fn reconfigured(&self, limits: Limits) -> Self {
-        // With the same multiplier TATs keep their meaning: a counter's room is tolerance minus its distance from now,
-        // and the tolerance is `burst_multiplier` seconds whatever the rate. A larger multiplier would open room: so much is
-        // added to every TAT. With a smaller one, who owes more than the new burst waits for it.
-        let shift = gcra(limits)
-            .tolerance()
-            .saturating_sub(self.gcra.tolerance());
-        let keep = limits.ip_limit == self.limits.ip_limit && shift == 0;
-        let (table, previous) = if keep {
+        // TATs keep their meaning, whatever the rate and the burst: see `Gcra::instant`.
+        let (table, previous) = if limits.ip_limit == self.limits.ip_limit {
             (Arc::clone(&self.table), None)
         } else {
-            let table = Table::replacing(&self.table, limits.ip_limit as usize, shift);
+            let table = Table::replacing(&self.table, limits.ip_limit as usize);
             (table, Some(Arc::clone(&self.table)))
         };
         Self {
@@ -348,5 +342,67 @@ mod tests {
             limiter.charge(client(1), 1, 0).admitted,
             "nothing was charged"
         );
+    }
+
+    /// A limiter with other limits, its counters taken over.
+    fn with(limiter: &RateLimiter, limits: Limits) -> RateLimiter {
+        limiter.reconfigured(limits).complete_handover()
+    }
+
+    proptest! {
+        /// Of one counter, in every window, by the highest rate and the largest tolerance that were in force in it.
+        #[test]
+        fn p7_holds_for_one_counter_under_any_sequence_of_limits(
+            steps in prop::collection::vec((1..20u32, 1..5u32, prop::collection::vec((0..3_000_000_000u64, 1..40u64), 0..8)), 1..12),
+        ) {
+            let mut limiter = RateLimiter::new(Limits { ip_limit: 1, event_limit: 1, burst_multiplier: 1 });
+            let (mut now, mut admitted) = (0, Vec::new());
+            for (event_limit, burst_multiplier, calls) in steps {
+                limiter = with(&limiter, Limits { ip_limit: 1, event_limit, burst_multiplier });
+                for (later, n) in calls {
+                    now += later;
+                    if limiter.charge(client(1), n, now).admitted {
+                        admitted.push((now, n, u64::from(event_limit), u64::from(burst_multiplier)));
+                    }
+                }
+            }
+            for (first, window) in (0..admitted.len()).map(|first| (first, &admitted[first..])) {
+                let (mut events, mut rate, mut multiplier) = (0, 0, 0);
+                for &(at, n, event_limit, burst_multiplier) in window {
+                    (events, rate, multiplier) = (events + n, rate.max(event_limit), multiplier.max(burst_multiplier));
+                    let seconds = u128::from(at - admitted[first].0 + 1) + u128::from(multiplier) * 1_000_000_000;
+                    prop_assert!(u128::from(events) * 1_000_000_000 <= u128::from(rate) * seconds);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn p7_limits_that_change_to_and_fro_cost_nobody_anything() {
+        let small = Limits {
+            ip_limit: 3,
+            event_limit: 10,
+            burst_multiplier: 1,
+        };
+        let large = Limits {
+            ip_limit: 7,
+            event_limit: 10,
+            burst_multiplier: 5,
+        };
+        let mut limiter = RateLimiter::new(large);
+        assert_eq!(limiter.charge(client(1), 43, 0).rate.remaining(), 7);
+        for _ in 0..100 {
+            limiter = with(&limiter, small);
+            assert_eq!(limiter.charge(client(1), 0, 0).rate.remaining(), 7);
+            limiter = with(&limiter, large);
+            assert_eq!(limiter.charge(client(1), 0, 0).rate.remaining(), 7);
+        }
+        assert!(limiter.charge(client(1), 7, 0).admitted);
+        assert!(!limiter.charge(client(1), 1, 0).admitted);
+        limiter = with(&limiter, small);
+        let verdict = limiter.charge(client(1), 1, 0);
+        assert_eq!(verdict.rate.retry_after_ns, Some(100_000_000));
+        assert_eq!(verdict.rate.now, 0);
+        assert_eq!(verdict.rate.tat, 1_000_000_000);
     }
 }

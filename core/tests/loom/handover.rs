@@ -17,7 +17,7 @@ fn a_late_charge_against_replacement(from: usize, to: usize) {
             let old = Arc::clone(&old);
             spawn(move || charge(&old, &gcra, key(1), 1))
         };
-        let new = Table::replacing(&old, to, 0);
+        let new = Table::replacing(&old, to);
         admitted += charge_with(&new, &gcra, key(1), 1, Some(&old));
         new.complete_handover(&old);
         admitted += joined(late);
@@ -46,7 +46,7 @@ fn p7_a_charge_against_a_larger_table() {
 fn a_late_claim_against_the_look_for_debt(from: usize, to: usize) {
     explore(move || {
         let (old, gcra) = (table(from), limit(1));
-        let new = Table::replacing(&old, to, 0);
+        let new = Table::replacing(&old, to);
         let late = {
             let old = Arc::clone(&old);
             spawn(move || charge(&old, &gcra, key(1), 1))
@@ -86,7 +86,7 @@ fn p7_a_claim_in_the_old_table_against_completion() {
             let old = Arc::clone(&old);
             spawn(move || charge(&old, &gcra, key(1), 1))
         };
-        let new = Table::replacing(&old, 2, 0);
+        let new = Table::replacing(&old, 2);
         new.complete_handover(&old);
         let mut admitted = charge(&new, &gcra, key(1), 1);
         admitted += joined(late);
@@ -107,7 +107,7 @@ fn p7_a_late_charge_finds_the_next_table() {
             let old = Arc::clone(&old);
             spawn(move || charge(&old, &gcra, key(1), 1))
         };
-        let new = Table::replacing(&old, 1, 0);
+        let new = Table::replacing(&old, 1);
         new.complete_handover(&old);
         assert_eq!(joined(late), 1, "there is room for one more");
         assert_eq!(charge(&new, &gcra, key(1), 1), 0, "P7: and no more");
@@ -126,9 +126,9 @@ fn p1_shrinking_and_growing_refills_nobody() {
             let first = Arc::clone(&first);
             spawn(move || charge(&first, &gcra, key(3), 1))
         };
-        let second = Table::replacing(&first, 1, 0);
+        let second = Table::replacing(&first, 1);
         second.complete_handover(&first);
-        let third = Table::replacing(&second, 3, 0);
+        let third = Table::replacing(&second, 3);
         third.complete_handover(&second);
         admitted += joined(late);
         admitted += charge(&third, &gcra, key(4), 1) + charge(&third, &gcra, key(5), 1);
@@ -145,7 +145,7 @@ fn p7_a_counter_goes_on_where_it_stopped() {
     explore(|| {
         let (old, gcra) = (table(1), limit(3));
         let mut admitted = charge(&old, &gcra, key(1), 1);
-        let new = Table::replacing(&old, 1, 0);
+        let new = Table::replacing(&old, 1);
         let late = {
             let old = Arc::clone(&old);
             spawn(move || charge(&old, &gcra, key(1), 1))
@@ -164,7 +164,7 @@ fn p1_two_threads_settle_counters_beside_a_late_one() {
     explore_within(1, || {
         let (old, gcra) = (table(1), limit(2));
         let mut admitted = charge(&old, &gcra, key(1), 1);
-        let new = Table::replacing(&old, 1, 0);
+        let new = Table::replacing(&old, 1);
         let late = {
             let old = Arc::clone(&old);
             spawn(move || charge(&old, &gcra, key(1), 1))

@@ -20,13 +20,11 @@ use crate::ratelimit::gcra::Gcra;
 use crate::sync::{Ordering, mutant, unless_mutant};
 
 impl Table {
-    /// A table of this capacity that takes over the counters of `previous`, adding `shift` nanoseconds to each TAT (that is how
-    /// a burst that was raised refills nobody). Call [`Table::complete_handover`] once it is in use.
-    pub(crate) fn replacing(previous: &Arc<Table>, capacity: usize, shift: u64) -> Arc<Self> {
-        let mut table = Self::new(capacity);
-        table.handover_shift = shift;
+    /// A table of this capacity that takes over the counters of `previous`. Call [`Table::complete_handover`] once it is in use.
+    pub(crate) fn replacing(previous: &Arc<Table>, capacity: usize) -> Arc<Self> {
+        let table = Self::new(capacity);
         // Relaxed, here and below: nobody else sees the table yet, and the handover before this one is complete.
-        let dropped = table.shifted(previous.dropped.load(Ordering::Relaxed));
+        let dropped = previous.dropped.load(Ordering::Relaxed);
         table.dropped.store(dropped, Ordering::Relaxed);
         let common = table.capacity.min(previous.capacity);
         let taken_over = unless_mutant("counters_unguarded", common, 0);
@@ -56,7 +54,7 @@ impl Table {
             if index < self.capacity {
                 self.settle(index, previous);
             } else {
-                let tat = self.shifted(previous.slot(index).freeze());
+                let tat = previous.slot(index).freeze();
                 // Relaxed: only the next replacement reads it, after this.
                 self.dropped.fetch_max(tat, Ordering::Relaxed);
             }
@@ -67,7 +65,7 @@ impl Table {
                 let owner = previous.slot(index).owner_seqcst();
                 if owner.state() == state && !mutant("keys_left_behind") {
                     let debt = previous.slot(index).freeze();
-                    self.place(owner.key(), self.shifted(debt));
+                    self.place(owner.key(), debt);
                 }
             }
         }
@@ -76,7 +74,7 @@ impl Table {
     /// What the key owed in the table before, which it can't charge any more after this.
     #[cold]
     pub(super) fn debt_in(&self, previous: &Table, hash: KeyHash) -> u64 {
-        let owed = |index| self.shifted(previous.slot(index).freeze());
+        let owed = |index: usize| previous.slot(index).freeze();
         if mutant("debt_read_before_freezing") {
             return previous.find_exactly(hash).map_or(0, owed);
         }
@@ -125,11 +123,11 @@ impl Table {
 
     /// Takes over the TAT of the same counter in the table before.
     pub(super) fn settle(&self, index: usize, previous: &Table) {
-        let tat = self.shifted(if mutant("settled_without_freezing") {
+        let tat = if mutant("settled_without_freezing") {
             previous.slot(index).tat() & !FROZEN
         } else {
             previous.slot(index).freeze()
-        });
+        };
         // Everybody computes the same value, so it does not matter who is first. Relaxed: the value stands for itself.
         let _ = self.slot(index).tat.compare_exchange(
             UNSETTLED,
@@ -137,14 +135,5 @@ impl Table {
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
-    }
-
-    /// A TAT of the table before, as it counts here. One that was never used stays so.
-    fn shifted(&self, tat: u64) -> u64 {
-        if tat == 0 {
-            0
-        } else {
-            (tat + self.handover_shift).min(FROZEN - 1)
-        }
     }
 }

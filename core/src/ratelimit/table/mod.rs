@@ -115,8 +115,6 @@ pub(crate) struct Table {
     displaced: crossbeam_utils::CachePadded<Statistic>,
     /// Claims that the incarnation numbers have forgotten, since they have few bits.
     forgotten_claims: crossbeam_utils::CachePadded<Statistic>,
-    /// What is added to each TAT that is taken over from the table before, in nanoseconds.
-    handover_shift: u64,
     /// The largest TAT of all counters that a smaller table dropped: where counters start that a larger one gets later.
     dropped: AtomicU64,
     /// The table that replaced this one. Set before any TAT is frozen.
@@ -177,7 +175,6 @@ impl Table {
             windows: capacity.div_ceil(WINDOW) as u32,
             displaced: Statistic::new(0).into(),
             forgotten_claims: Statistic::new(0).into(),
-            handover_shift: 0,
             dropped: AtomicU64::new(0),
             next: OnceLock::new(),
         }

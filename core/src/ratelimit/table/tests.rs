@@ -115,7 +115,7 @@ proptest! {
         let mut table = Arc::new(Table::new(capacity));
         let mut now = SECOND;
         for capacity in std::iter::once(capacity).chain(others) {
-            let next = Table::replacing(&table, capacity, 0);
+            let next = Table::replacing(&table, capacity);
             // Half of the steps while the handover is under way.
             for &(key, n, gap) in &steps[..steps.len() / 2] {
                 now += gap;
@@ -181,7 +181,7 @@ fn p7_replacing_the_table_refills_nobody() {
         for key in 0..keys {
             assert!(charge(&table, &gcra, key, 30, now));
         }
-        let next = Table::replacing(&table, to, 0);
+        let next = Table::replacing(&table, to);
         // The first is decided while the handover is under way, the others after it.
         let batch = Batch {
             hash: hash(0),
@@ -216,7 +216,7 @@ fn p7_shrinking_and_growing_refills_nobody() {
         .filter(|&key| charge(&table, &gcra, key, 3, now))
         .count();
     for capacity in [1, 100, 7, 50] {
-        let next = Table::replacing(&table, capacity, 0);
+        let next = Table::replacing(&table, capacity);
         next.complete_handover(&table);
         table = next;
         admitted += (1000..5000)
