@@ -118,11 +118,11 @@ impl Gcra {
         now.min(MAX_NOW - MAX_TOLERANCE) + (MAX_TOLERANCE - self.tolerance)
     }
 
-    /// The reverse of [`Gcra::instant`], for an instant or a TAT.
+    /// A TAT on the time line that the caller's `now` is on: the reverse of [`Gcra::instant`].
     #[inline]
     #[must_use]
-    pub fn on_the_callers_clock(&self, instant: u64) -> u64 {
-        instant.saturating_sub(MAX_TOLERANCE - self.tolerance)
+    pub fn on_the_callers_clock(&self, tat: u64) -> u64 {
+        tat.saturating_sub(MAX_TOLERANCE - self.tolerance)
     }
 
     /// Would `n` events fit a counter with this TAT at `now`, or within `max_wait` nanoseconds from then?
