@@ -242,7 +242,8 @@ impl Engine {
         // Pending is no refusal: the same request is asked about again.
         if !matches!(decision.reason, Reason::Allowed | Reason::Pending) {
             let (resource, presented) = about();
-            self.record(decision, &resource, &presented, clock_read);
+            // A copy: a decision whose address is given away can't stay in registers, on no way.
+            self.record(&{ *decision }, &resource, &presented, clock_read);
         }
         self.counters.count(decision);
     }

@@ -41,6 +41,16 @@ pub(crate) fn action(raw: raw_action) -> Checked<Action> {
     }
 }
 
+/// The action of a number that passed [`action`] before.
+#[inline]
+fn checked_action(raw: raw_action) -> Action {
+    match raw {
+        1 => Action::AgentConfig,
+        2 => Action::Sourcemap,
+        _ => Action::Ingest,
+    }
+}
+
 /// A header of a request: the name in any case, and the value as it came.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -159,7 +169,7 @@ impl tollbar_question {
         // SAFETY: the caller's promise.
         unsafe {
             Question {
-                action: action(self.action).unwrap_or_default(),
+                action: checked_action(self.action),
                 resource: Resource {
                     agent: self.agent.checked_utf8(),
                     service: self.service.checked_utf8(),

@@ -131,14 +131,12 @@ for pid in "${pids[@]}"; do
 done
 tail -qn 1 "$target"/valgrind-*.log
 
-# Both sides: the library is built anew with AddressSanitizer (of which the stable compiler has to be persuaded) and with the assertions and
-# checks of overflow of Rust's dev profile. A panic is caught at the edge, but it is a defect: none may be told.
+# Both sides: the library is built anew with AddressSanitizer and with the assertions and checks of overflow of Rust's dev profile. A
+# panic is caught at the edge, but it is a defect: none may be told.
 headline "AddressSanitizer and UBSan"
-host=$(rustc -vV | sed -n 's/^host: //p')
-RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_DEV_DEBUG=line-tables-only \
-    cargo build --package tollbar-ffi --locked --quiet --target "$host" --target-dir "$(dirname "$target")/sanitized"
+RUSTC_WORKSPACE_WRAPPER=$PWD/ffi/tests/asan_rustc.sh cargo rustc --package tollbar-ffi --locked --quiet --lib --crate-type cdylib
 mkdir "$target/asan"
-cp "$(dirname "$target")/sanitized/$host/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
+cp "$(dirname "$target")/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
 link=($(pkg-config --cflags tollbar) "$target/asan/libtollbar.so.$abi_version")
 export LD_LIBRARY_PATH=$target/asan
 compile sanitized -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -183,7 +181,7 @@ g++ -std=c++17 "${warnings[@]}" "$target/readme.cpp" $(pkg-config --cflags --lib
 "$target/readme-c"
 "$target/readme-cpp"
 
-headline "three consumers outside of the tree, and a staged install"
+headline "three consumers outside of the tree, a staged install, two static libraries in Rust"
 elsewhere=$(mktemp -d)
 trap 'rm -rf "$elsewhere"' EXIT
 PREFIX=/opt/tollbar DESTDIR=$elsewhere/staged scripts/install.sh
@@ -201,5 +199,11 @@ if ldd "$elsewhere/c/static" "$elsewhere/build/consumer-static" | grep -q libtol
     echo "a static consumer needs the shared library" >&2
     exit 1
 fi
+rustc --edition 2024 --crate-type staticlib ffi/tests/other/other.rs -o "$target/libother.a"
+for both in "$stage/lib/libtollbar.a $target/libother.a" "$target/libother.a $stage/lib/libtollbar.a"; do
+    gcc -std=c11 "${warnings[@]}" ffi/tests/other/both.c $(pkg-config --cflags tollbar) -Wl,--whole-archive $both -Wl,--no-whole-archive \
+        $(pkg-config --static --libs-only-l tollbar | sed 's/-ltollbar//') -o "$target/both"
+    env -u LD_LIBRARY_PATH "$target/both"
+done
 ldd "$elsewhere/c/shared" | grep -q 'libtollbar\.so\.0 => '
 echo "the C ABI: all as it should be"
