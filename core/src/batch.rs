@@ -13,7 +13,7 @@ use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
 use crate::ratelimit::{AT_ONCE, Verdict};
 use crate::reason::Method;
-use crate::request::{Incoming, Question, Request, Resource};
+use crate::request::{Asked, Incoming, Question, Request, Resource};
 use crate::snapshot::Snapshot;
 
 /// There must be room for exactly as many decisions as there are questions.
@@ -78,29 +78,29 @@ impl Engine {
     /// question, `answer` takes the decision. `pass` is asked once about each, in order, and first.
     #[doc(hidden)]
     #[inline]
-    pub fn check_each<'a, I: Incoming>(
+    pub fn check_each<'a, I: Incoming, A: Asked<'a>>(
         &self,
         count: usize,
         pass: impl FnMut(usize) -> bool,
-        ask: impl Fn(usize) -> (I, Question<'a>),
+        ask: impl Fn(usize) -> (I, A),
         now: Option<u64>,
         answer: impl FnMut(usize, &Decision),
     ) {
         let identify = |snapshot: &Snapshot, i, at| {
             let (request, question) = ask(i);
-            (snapshot.identify(&request, || at), question.cost)
+            (snapshot.identify(&request, || at), question.cost())
         };
         let decide = |decide: Decide<'_>, i, verdict| {
             let (_, question) = ask(i);
             let decide = Decide {
-                action: question.action,
+                action: question.action(),
                 ..decide
             };
             decide.question(&question, |_, _| verdict)
         };
         let about = |i| {
             let (request, question) = ask(i);
-            (question.resource, Presented::Now(request))
+            (question.resource(), Presented::Now(request))
         };
         self.decide_each(count, now, pass, identify, decide, about, answer);
     }

@@ -91,7 +91,7 @@ pub unsafe extern "C" fn tollbar_client_check(
         decide(decision, |places| {
             let client = self::client(engine, client)?;
             let question = self::question(question)?;
-            places.answer(&client.check(&question.checked(), boundary::optional(now_ns)?.copied()))
+            places.answer(&client.check(&question.into(), boundary::optional(now_ns)?.copied()))
         })
     }
 }

@@ -139,7 +139,7 @@ pub unsafe extern "C" fn tollbar_check(
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
-            let decision = core.check_incoming(&request, &question.checked(), now);
+            let decision = core.check_incoming(&request, &question, now);
             request.well_formed()?;
             places.answer(&decision)
         })
@@ -303,7 +303,7 @@ pub unsafe extern "C" fn tollbar_check_blocking(
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
             let decide =
-                |request: &Request<'_>| core.check_blocking(request, &question.checked(), now);
+                |request: &Request<'_>| core.check_blocking(request, &question.into(), now);
             places.answer(&request.with_request(decide)?)
         })
     }

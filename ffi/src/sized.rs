@@ -28,7 +28,19 @@ unsafe fn size<T: Versioned>(pointer: *const T) -> Checked<usize> {
     usable(pointer)?;
     // SAFETY: every such struct has a `usize` first.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size != size_of::<T>() && (size < size_of::<T>() || size > LARGEST) {
+    if size == size_of::<T>() {
+        Ok(size)
+    } else {
+        unusual(size, size_of::<T>())
+    }
+}
+
+/// A size that is not `known`.
+// Apart: of a range beside a comparison the compiler makes one way for all, and that is the longer.
+#[cold]
+#[inline(never)]
+fn unusual(size: usize, known: usize) -> Checked<usize> {
+    if size < known || size > LARGEST {
         return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
     }
     Ok(size)
