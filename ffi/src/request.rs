@@ -146,7 +146,7 @@ impl tollbar_question {
     pub(crate) unsafe fn check(&self) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
         unsafe {
-            if self.action < 3 && self.agent.is_plain() && self.service.is_plain() {
+            if self.action < 3 && tollbar_str::are_plain(self.agent, self.service) {
                 return Ok(());
             }
             self.check_slowly()
