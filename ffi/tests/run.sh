@@ -11,6 +11,14 @@ target=${CARGO_TARGET_DIR:-$PWD/target}/c
 stage=$target/stage
 rm -rf "$target"
 mkdir -p "$target"
+# Both sides are tested with sanitizers: the library is built anew with AddressSanitizer and with the assertions and checks of overflow of
+# Rust's dev profile. Meanwhile, since a build for release ends in steps that keep one core busy.
+if [ "${1:-}" != --update ]; then
+    RUSTC_WORKSPACE_WRAPPER=$PWD/ffi/tests/asan_rustc.sh \
+        cargo rustc --package tollbar-ffi --locked --quiet --lib --crate-type cdylib >"$target/asan-build.log" 2>&1 &
+    asan_build=$!
+    trap 'kill "$asan_build" 2>/dev/null || true' EXIT
+fi
 PREFIX=$stage DESTDIR='' scripts/install.sh
 
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
@@ -88,13 +96,15 @@ exported "$library" | sed '1d; s/.*/void &(void) {}/' | gcc -shared -fPIC -w -x 
 noticed "a function less in the library" "$target/broken/libtollbar.so" include
 
 compile() { # what to call it, extra flags...
-    local kind=$1 name
+    local kind=$1 name pid pids=()
     shift
     for name in "${tests[@]}"; do
         gcc -std=c11 -D_GNU_SOURCE -g -O1 -Wno-pedantic "${warnings[@]}" "$@" -DTOLLBAR_TEST_VERSION="\"$version\"" \
-            "ffi/tests/c/test_$name.c" "${link[@]}" -lcmocka -ljansson -lpthread -o "$target/$kind-$name"
+            "ffi/tests/c/test_$name.c" "${link[@]}" -lcmocka -ljansson -lpthread -o "$target/$kind-$name" &
+        pids+=($!)
     done
     g++ -std=c++17 -g -O1 "${warnings[@]}" "$@" ffi/tests/c/test_cpp.cpp "${link[@]}" -lpthread -o "$target/$kind-cpp"
+    for pid in "${pids[@]}"; do wait "$pid" || exit 1; done
 }
 run() { # kind, command before...
     local kind=$1 name
@@ -131,10 +141,9 @@ for pid in "${pids[@]}"; do
 done
 tail -qn 1 "$target"/valgrind-*.log
 
-# Both sides: the library is built anew with AddressSanitizer and with the assertions and checks of overflow of Rust's dev profile. A
-# panic is caught at the edge, but it is a defect: none may be told.
+# A panic is caught at the edge, but it is a defect: none may be told.
 headline "AddressSanitizer and UBSan"
-RUSTC_WORKSPACE_WRAPPER=$PWD/ffi/tests/asan_rustc.sh cargo rustc --package tollbar-ffi --locked --quiet --lib --crate-type cdylib
+wait "$asan_build" || { cat "$target/asan-build.log" && exit 1; }
 mkdir "$target/asan"
 cp "$(dirname "$target")/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
 link=($(pkg-config --cflags tollbar) "$target/asan/libtollbar.so.$abi_version")
