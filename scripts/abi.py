@@ -1,6 +1,6 @@
 """Fails unless layout.c names every field of every struct of the header: abi.py HEADER LAYOUT.
 
-With the header alone, prints what else a program is compiled with: functions, enumerators, macros of numbers and the fields' types.
+With the header alone, prints what else a program is compiled with: functions, enumerators, macros of numbers, types of fields.
 """
 
 from __future__ import annotations
