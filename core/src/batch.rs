@@ -81,14 +81,17 @@ impl Engine {
     pub fn check_each<'a, I: Incoming, A: Asked<'a>>(
         &self,
         count: usize,
-        pass: impl FnMut(usize) -> bool,
+        mut pass: impl FnMut(usize) -> bool,
         ask: impl Fn(usize) -> (I, A),
         now: Option<u64>,
         answer: impl FnMut(usize, &Decision),
     ) {
         let identify = |snapshot: &Snapshot, i, at| {
+            if !pass(i) {
+                return None;
+            }
             let (request, question) = ask(i);
-            (snapshot.identify(&request, || at), question.cost())
+            Some((snapshot.identify(&request, || at), question.cost()))
         };
         let decide = |decide: Decide<'_>, i, verdict| {
             let (_, question) = ask(i);
@@ -102,7 +105,7 @@ impl Engine {
             let (request, question) = ask(i);
             (question.resource(), Presented::Now(request))
         };
-        self.decide_each(count, now, pass, identify, decide, about, answer);
+        self.decide_each(count, now, identify, decide, about, answer);
     }
 
     /// As [`Client::admit`](crate::Client::admit) for many clients: `decisions[i]` says whether `batches[i]`, a client and its
@@ -134,14 +137,17 @@ impl Engine {
     pub fn admit_each(
         &self,
         count: usize,
-        pass: impl FnMut(usize) -> bool,
+        mut pass: impl FnMut(usize) -> bool,
         batch: impl Fn(usize) -> (Identity, u64),
         now: Option<u64>,
         answer: impl FnMut(usize, &Decision),
     ) {
         let confirm = |snapshot: &Snapshot, i, _| {
+            if !pass(i) {
+                return None;
+            }
             let (identity, n) = batch(i);
-            (snapshot.confirm(identity), n)
+            Some((snapshot.confirm(identity), n))
         };
         let decide = |decide: Decide<'_>, i, verdict| decide.admission(batch(i).1, |_, _| verdict);
         let about = |i| {
@@ -150,18 +156,17 @@ impl Engine {
                 Presented::<Request<'_>>::Before(batch(i).0),
             )
         };
-        self.decide_each(count, now, pass, confirm, decide, about, answer);
+        self.decide_each(count, now, confirm, decide, about, answer);
     }
 
-    /// Decides each of `count` that `pass` lets pass: `identify` says who it is and how many events to charge if anonymous, `decide` the rest;
-    /// `about` is asked about those that are refused.
+    /// Decides each of `count`: `identify` says who it is and how many events to charge if anonymous, or that it is not to be decided;
+    /// `decide` says the rest; `about` is asked about those that are refused.
     #[inline]
     fn decide_each<'a, I: Incoming>(
         &self,
         count: usize,
         now: Option<u64>,
-        mut pass: impl FnMut(usize) -> bool,
-        identify: impl Fn(&Snapshot, usize, u64) -> (Identity, u64),
+        mut identify: impl FnMut(&Snapshot, usize, u64) -> Option<(Identity, u64)>,
         decide: impl Fn(Decide<'_>, usize, Verdict) -> Decision,
         about: impl Fn(usize) -> (Resource<'a>, Presented<I>),
         mut answer: impl FnMut(usize, &Decision),
@@ -175,8 +180,7 @@ impl Engine {
             // A bit for each that is not to be decided. Beside the others, so that it can be a constant where all pass.
             let mut left_out = 0_u64;
             for i in chunk.clone() {
-                if pass(i) {
-                    let (identity, n) = identify(&snapshot, i, now);
+                if let Some((identity, n)) = identify(&snapshot, i, now) {
                     clients.push(identity, n);
                 } else {
                     clients.push(Identity::NOBODY, 0);
