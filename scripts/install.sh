@@ -29,9 +29,20 @@ filled() { # template, file
     chmod 644 "$2"
 }
 
+# The static library is one object, of which only the ABI's symbols can be seen: Rust's standard library is in it, and a program may be
+# linked with another library that holds it, too. Without section groups, since the linker keeps one of each name and drops the
+# other library's, and without bitcode, which binutils' plugins choke on.
+static=$built/static
+mkdir -p "$static"
+rm -f "$static/libtollbar.a"
+mapfile -t roots < <(nm -D --defined-only "$built/libtollbar_ffi.so" | sed 's/.* /--undefined=/')
+"${LD:-ld}" -r --force-group-allocation "${roots[@]}" "$built/libtollbar_ffi.a" -o "$static/tollbar.o"
+"${OBJCOPY:-objcopy}" --wildcard --keep-global-symbol='tollbar_*' --remove-section='.llvm*' --strip-debug "$static/tollbar.o"
+"${AR:-ar}" rcs "$static/libtollbar.a" "$static/tollbar.o"
+
 install -d "$root/include" "$root/lib/pkgconfig" "$root/lib/cmake/Tollbar"
 install -m 644 include/tollbar.h* "$root/include/"
-install -m 644 "$built/libtollbar_ffi.a" "$root/lib/libtollbar.a"
+install -m 644 "$static/libtollbar.a" "$root/lib/libtollbar.a"
 install -m 755 "$built/libtollbar_ffi.so" "$root/lib/libtollbar.so.$version"
 ln -sfn "libtollbar.so.$version" "$root/lib/libtollbar.so.$abi"
 ln -sfn "libtollbar.so.$abi" "$root/lib/libtollbar.so"

@@ -25,10 +25,9 @@ library() { # pkg-config's name, Debian package
     pkg-config --exists "$1" 2>/dev/null || missing+=("$2")
 }
 library cmocka libcmocka-dev
-library libcjson libcjson-dev
+library jansson libjansson-dev
 # Those of examples/c-server.
 library libmicrohttpd libmicrohttpd-dev
-library jansson libjansson-dev
 library libprotobuf-c libprotobuf-c-dev
 library zlib zlib1g-dev
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)

@@ -13,7 +13,7 @@ use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
 use crate::ratelimit::{AT_ONCE, Verdict};
 use crate::reason::Method;
-use crate::request::{Incoming, Question, Request, Resource};
+use crate::request::{Asked, Incoming, Question, Request, Resource};
 use crate::snapshot::Snapshot;
 
 /// There must be room for exactly as many decisions as there are questions.
@@ -66,6 +66,7 @@ impl Engine {
         RoomMismatch::refuse(asked.len(), decisions.len())?;
         self.check_each(
             asked.len(),
+            |_| true,
             |i| (&asked[i].0, asked[i].1),
             now,
             |i, decision| decisions[i] = *decision,
@@ -73,31 +74,36 @@ impl Engine {
         Ok(())
     }
 
-    /// As [`Engine::check_batch`], for bindings: `ask` gives the i-th request and question, `answer` takes the decision.
+    /// As [`Engine::check_batch`], for bindings: `pass` says whether the i-th is to be decided at all, `ask` gives its request and
+    /// question, `answer` takes the decision. `pass` is asked once about each, in order, and first.
     #[doc(hidden)]
     #[inline]
-    pub fn check_each<'a, I: Incoming>(
+    pub fn check_each<'a, I: Incoming, A: Asked<'a>>(
         &self,
         count: usize,
-        ask: impl Fn(usize) -> (I, Question<'a>),
+        mut pass: impl FnMut(usize) -> bool,
+        ask: impl Fn(usize) -> (I, A),
         now: Option<u64>,
         answer: impl FnMut(usize, &Decision),
     ) {
         let identify = |snapshot: &Snapshot, i, at| {
+            if !pass(i) {
+                return None;
+            }
             let (request, question) = ask(i);
-            (snapshot.identify(&request, || at), question.cost)
+            Some((snapshot.identify(&request, || at), question.cost()))
         };
         let decide = |decide: Decide<'_>, i, verdict| {
             let (_, question) = ask(i);
             let decide = Decide {
-                action: question.action,
+                action: question.action(),
                 ..decide
             };
             decide.question(&question, |_, _| verdict)
         };
         let about = |i| {
             let (request, question) = ask(i);
-            (question.resource, Presented::Now(request))
+            (question.resource(), Presented::Now(request))
         };
         self.decide_each(count, now, identify, decide, about, answer);
     }
@@ -116,6 +122,7 @@ impl Engine {
         RoomMismatch::refuse(batches.len(), decisions.len())?;
         self.admit_each(
             batches.len(),
+            |_| true,
             |i| batches[i],
             now,
             |i, decision| decisions[i] = *decision,
@@ -123,19 +130,24 @@ impl Engine {
         Ok(())
     }
 
-    /// As [`Engine::admit_batch`], for bindings: `batch` gives the i-th client and number of events, `answer` takes the decision.
+    /// As [`Engine::admit_batch`], for bindings: `pass` as in [`Engine::check_each`], `batch` gives the i-th client and number of
+    /// events, `answer` takes the decision.
     #[doc(hidden)]
     #[inline]
     pub fn admit_each(
         &self,
         count: usize,
+        mut pass: impl FnMut(usize) -> bool,
         batch: impl Fn(usize) -> (Identity, u64),
         now: Option<u64>,
         answer: impl FnMut(usize, &Decision),
     ) {
         let confirm = |snapshot: &Snapshot, i, _| {
+            if !pass(i) {
+                return None;
+            }
             let (identity, n) = batch(i);
-            (snapshot.confirm(identity), n)
+            Some((snapshot.confirm(identity), n))
         };
         let decide = |decide: Decide<'_>, i, verdict| decide.admission(batch(i).1, |_, _| verdict);
         let about = |i| {
@@ -147,14 +159,14 @@ impl Engine {
         self.decide_each(count, now, confirm, decide, about, answer);
     }
 
-    /// Decides each of `count`: `identify` says who it is and how many events to charge if anonymous, `decide` the rest;
-    /// `about` is asked about those that are refused.
+    /// Decides each of `count`: `identify` says who it is and how many events to charge if anonymous, or that it is not to be decided;
+    /// `decide` says the rest; `about` is asked about those that are refused.
     #[inline]
     fn decide_each<'a, I: Incoming>(
         &self,
         count: usize,
         now: Option<u64>,
-        identify: impl Fn(&Snapshot, usize, u64) -> (Identity, u64),
+        mut identify: impl FnMut(&Snapshot, usize, u64) -> Option<(Identity, u64)>,
         decide: impl Fn(Decide<'_>, usize, Verdict) -> Decision,
         about: impl Fn(usize) -> (Resource<'a>, Presented<I>),
         mut answer: impl FnMut(usize, &Decision),
@@ -165,12 +177,21 @@ impl Engine {
             let chunk = first..count.min(first.saturating_add(AT_ONCE));
             let snapshot = self.snapshot.load();
             let mut clients = Clients::default();
+            // A bit for each that is not to be decided. Beside the others, so that it can be a constant where all pass.
+            let mut left_out = 0_u64;
             for i in chunk.clone() {
-                let (identity, n) = identify(&snapshot, i, now);
-                clients.push(identity, n);
+                if let Some((identity, n)) = identify(&snapshot, i, now) {
+                    clients.push(identity, n);
+                } else {
+                    clients.push(Identity::NOBODY, 0);
+                    left_out |= 1 << (i - first);
+                }
             }
             clients.charge(&snapshot, now);
             for (i, (identity, verdict)) in chunk.zip(clients.charged()) {
+                if left_out >> (i - first) & 1 != 0 {
+                    continue;
+                }
                 let about_it = Decide {
                     snapshot: &snapshot,
                     identity,
@@ -194,6 +215,8 @@ struct Clients {
     verdicts: [Verdict; AT_ONCE],
     anonymous: usize,
 }
+
+const _: () = assert!(AT_ONCE <= u64::BITS as usize);
 
 impl Clients {
     fn push(&mut self, identity: Identity, n: u64) {

@@ -5,7 +5,7 @@ use crate::client_ip::ClientKey;
 use crate::decision::{Action, Decision, Rate};
 use crate::ratelimit::Verdict;
 use crate::reason::{Method, Reason};
-use crate::request::Question;
+use crate::request::Asked;
 use crate::snapshot::Snapshot;
 
 /// What a decision about one client is made from.
@@ -18,17 +18,17 @@ pub(crate) struct Decide<'s> {
 impl Decide<'_> {
     /// All that comes after authentication. `charge` charges an anonymous client.
     #[inline]
-    pub(crate) fn question(
+    pub(crate) fn question<'a>(
         &self,
-        question: &Question<'_>,
+        question: &impl Asked<'a>,
         charge: impl FnOnce(ClientKey, u64) -> Verdict,
     ) -> Decision {
         let identity = &self.identity;
         match identity.method {
             None => self.outcome(identity.reason, None),
             Some(Method::Anonymous) => {
-                let verdict = charge(identity.client, question.cost);
-                match limited(&verdict, question.cost) {
+                let verdict = charge(identity.client, question.cost());
+                match limited(&verdict, question.cost()) {
                     Reason::Allowed => self.route_and_resource(question, Some(verdict.rate)),
                     reason => self.outcome(reason, Some(verdict.rate)),
                 }
@@ -38,8 +38,8 @@ impl Decide<'_> {
     }
 
     #[inline]
-    fn route_and_resource(&self, question: &Question<'_>, rate: Option<Rate>) -> Decision {
-        let route = if question.rum {
+    fn route_and_resource<'a>(&self, question: &impl Asked<'a>, rate: Option<Rate>) -> Decision {
+        let route = if question.rum() {
             self.snapshot.rum_route()
         } else {
             Reason::Allowed
@@ -47,7 +47,7 @@ impl Decide<'_> {
         let reason = match route {
             Reason::Allowed => {
                 self.snapshot
-                    .authorize(&self.identity, self.action, question.resource)
+                    .authorize(&self.identity, self.action, question.resource())
             }
             closed => closed,
         };

@@ -174,12 +174,13 @@ impl Decision {
     /// The value of HTTP's `Retry-After`: whole seconds, rounded up, at least 1.
     #[must_use]
     pub const fn retry_after_seconds(&self) -> Option<u64> {
-        match self.retry_after() {
-            Some(wait) => {
-                let seconds = wait.as_nanos().div_ceil(1_000_000_000) as u64;
-                Some(if seconds == 0 { 1 } else { seconds })
-            }
-            None => None,
+        // Not by way of `Duration`, whose nanoseconds take 128 bits, and a division of those several times as long.
+        match self.rate {
+            Some(Rate {
+                retry_after_ns: Some(ns @ 1..),
+                ..
+            }) => Some(ns.div_ceil(1_000_000_000)),
+            _ => None,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::reason::Reason;
 use crate::refusals::{Refusal, Refusals, ShortText};
 use crate::reload::Origin;
 use crate::reload_history::ReloadHistory;
-use crate::request::{Incoming, Question, Request, Resource};
+use crate::request::{Asked, Incoming, Question, Request, Resource};
 use crate::rum_cors::RumCors;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
@@ -111,17 +111,17 @@ impl Engine {
     /// As [`Engine::check`], for bindings.
     #[doc(hidden)]
     #[inline]
-    pub fn check_incoming(
+    pub fn check_incoming<'a>(
         &self,
         request: &impl Incoming,
-        question: &Question<'_>,
+        question: &impl Asked<'a>,
         now: Option<u64>,
     ) -> Decision {
         let snapshot = self.snapshot.load();
         let decide = Decide {
             snapshot: &snapshot,
             identity: snapshot.identify(request, || self.now(now)),
-            action: question.action,
+            action: question.action(),
         };
         let mut clock_read = None;
         let decision = decide.question(question, |client, cost| {
@@ -130,7 +130,7 @@ impl Engine {
         });
         self.conclude(
             &decision,
-            || (question.resource, Presented::Now(request)),
+            || (question.resource(), Presented::Now(request)),
             clock_read,
         );
         decision
@@ -242,7 +242,8 @@ impl Engine {
         // Pending is no refusal: the same request is asked about again.
         if !matches!(decision.reason, Reason::Allowed | Reason::Pending) {
             let (resource, presented) = about();
-            self.record(decision, &resource, &presented, clock_read);
+            // A copy: a decision whose address is given away can't stay in registers, on no way.
+            self.record(&{ *decision }, &resource, &presented, clock_read);
         }
         self.counters.count(decision);
     }

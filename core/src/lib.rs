@@ -43,7 +43,7 @@ pub use reason::{GrpcStatus, Method, Reason};
 pub use refusals::{Refusal, ShortText};
 pub use reload_history::{Reload, ReloadOutcome};
 #[doc(hidden)]
-pub use request::Incoming;
+pub use request::{Asked, Incoming};
 pub use request::{Question, Request, Resource};
 pub use rum_cors::RumCors;
 pub use stats::Stats;

@@ -43,14 +43,25 @@ pub trait Incoming {
     /// As [`Request::headers`].
     fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone;
 
+    /// Whether there are headers.
+    fn has_headers(&self) -> bool;
+
     /// The credential, wherever it stands.
     #[inline]
     fn authorization(&self) -> Option<&[u8]> {
-        self.credential().or_else(|| {
-            self.headers()
-                .find(|(name, _)| name.eq_ignore_ascii_case(b"authorization"))
-                .map(|(_, value)| value)
-        })
+        match self.credential() {
+            None if self.has_headers() => self.credential_among_headers(),
+            credential => credential,
+        }
+    }
+
+    /// The first `Authorization` header.
+    // Apart: where there are no headers, not so much as a call should be made for them.
+    #[inline(never)]
+    fn credential_among_headers(&self) -> Option<&[u8]> {
+        self.headers()
+            .find(|(name, _)| name.eq_ignore_ascii_case(b"authorization"))
+            .map(|(_, value)| value)
     }
 }
 
@@ -69,6 +80,11 @@ impl Incoming for Request<'_> {
     fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
         self.headers.iter().copied()
     }
+
+    #[inline]
+    fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
 }
 
 impl<I: Incoming> Incoming for &I {
@@ -85,6 +101,11 @@ impl<I: Incoming> Incoming for &I {
     #[inline]
     fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
         (**self).headers()
+    }
+
+    #[inline]
+    fn has_headers(&self) -> bool {
+        (**self).has_headers()
     }
 }
 
@@ -116,6 +137,44 @@ pub struct Question<'a> {
     pub rum: bool,
     /// How many events an anonymous client is charged; 0 charges nothing.
     pub cost: u64,
+}
+
+/// A question in the form in which a binding holds it, as [`Incoming`] is a request: what of it is not needed is not looked at.
+#[doc(hidden)]
+pub trait Asked<'a> {
+    /// As [`Question::action`].
+    fn action(&self) -> Action;
+
+    /// As [`Question::resource`].
+    fn resource(&self) -> Resource<'a>;
+
+    /// As [`Question::rum`].
+    fn rum(&self) -> bool;
+
+    /// As [`Question::cost`].
+    fn cost(&self) -> u64;
+}
+
+impl<'a> Asked<'a> for Question<'a> {
+    #[inline]
+    fn action(&self) -> Action {
+        self.action
+    }
+
+    #[inline]
+    fn resource(&self) -> Resource<'a> {
+        self.resource
+    }
+
+    #[inline]
+    fn rum(&self) -> bool {
+        self.rum
+    }
+
+    #[inline]
+    fn cost(&self) -> u64 {
+        self.cost
+    }
 }
 
 impl Default for Question<'_> {

@@ -91,7 +91,7 @@ pub unsafe extern "C" fn tollbar_client_check(
         decide(decision, |places| {
             let client = self::client(engine, client)?;
             let question = self::question(question)?;
-            places.answer(&client.check(&question.checked(), boundary::optional(now_ns)?.copied()))
+            places.answer(&client.check(&question.into(), boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -193,15 +193,19 @@ pub unsafe extern "C" fn tollbar_admit_batch(
             let ns = boundary::slice(ns, len)?;
             let now = boundary::optional(now_ns)?.copied();
             let identity = |i: usize| clients[i].identity(core);
-            let check = |i| identity(i).map(drop).map_err(Refused::from);
-            let places = *places;
-            Ok(places.in_runs(check, |from, len| {
-                // The check has let it pass, so the default is never taken.
-                let batch = |i| (identity(from + i).unwrap_or(Identity::NOBODY), ns[from + i]);
-                core.admit_each(len, batch, now, |i, decision| {
-                    places.decided::<false>(from + i, decision);
-                });
-            }))
+            let mut status = tollbar_status::TOLLBAR_STATUS_OK;
+            core.admit_each(
+                len,
+                |i| {
+                    let checked = identity(i).map(drop).map_err(Refused::from);
+                    places.pass(i, checked, &mut status)
+                },
+                // The check let it pass, so the default is never taken.
+                |i| (identity(i).unwrap_or(Identity::NOBODY), ns[i]),
+                now,
+                |i, decision| places.decided::<false>(i, decision),
+            );
+            Ok(status)
         })
     }
 }

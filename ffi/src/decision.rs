@@ -370,6 +370,12 @@ impl Places {
         self.0.is_usual()
     }
 
+    /// How many there is room for.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     #[inline]
     pub(crate) fn decided<const USUAL: bool>(&self, i: usize, decision: &Decision) {
         let size = self.0.size::<USUAL>();
@@ -396,32 +402,24 @@ impl Places {
         });
     }
 
-    /// Refuses those that `check` refuses, and has the others decided in runs: `decide` gets the first and the number of each. What
-    /// is returned is what went wrong first.
+    /// Whether the i-th is to be decided: if not, why is written, and kept in `first` if nothing went wrong before.
     #[inline]
-    pub(crate) fn in_runs(
+    pub(crate) fn pass(
         &self,
-        check: impl Fn(usize) -> Result<(), Refused>,
-        decide: impl Fn(usize, usize),
-    ) -> tollbar_status {
-        let mut status = tollbar_status::TOLLBAR_STATUS_OK;
-        let mut from = 0;
-        for i in 0..self.0.len() {
-            if let Err(refused) = check(i) {
-                if status == tollbar_status::TOLLBAR_STATUS_OK {
-                    status = refused.status;
+        i: usize,
+        checked: Result<(), Refused>,
+        first: &mut tollbar_status,
+    ) -> bool {
+        match checked {
+            Ok(()) => true,
+            Err(refused) => {
+                if *first == tollbar_status::TOLLBAR_STATUS_OK {
+                    *first = refused.status;
                 }
                 self.refused(i, &refused);
-                if from < i {
-                    decide(from, i - from);
-                }
-                from = i + 1;
+                false
             }
         }
-        if from < self.0.len() {
-            decide(from, self.0.len() - from);
-        }
-        status
     }
 }
 

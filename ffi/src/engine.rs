@@ -9,7 +9,7 @@ use tollbar::{Engine, Request};
 use crate::boundary::{self, Checked, guarded};
 use crate::client::tollbar_client;
 use crate::config::{self, tollbar_config};
-use crate::decision::{Places, decide, decide_batch, tollbar_decision};
+use crate::decision::{Places, Refused, decide, decide_batch, tollbar_decision};
 use crate::error::{Failure, Report, tollbar_error};
 use crate::request::{Borrowed, default_question, question, tollbar_question, tollbar_request};
 use crate::sized::Inputs;
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn tollbar_check(
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
-            let decision = core.check_incoming(&request, &question.checked(), now);
+            let decision = core.check_incoming(&request, &question, now);
             request.well_formed()?;
             places.answer(&decision)
         })
@@ -171,9 +171,8 @@ pub unsafe extern "C" fn tollbar_check_batch(
                 Inputs::new(questions, len)?
             };
             let now = boundary::optional(now_ns)?.copied();
-            // All of the sizes that this library knows: the steps are constants then.
             let usual = requests.is_usual() && questions.is_usual() && places.is_usual();
-            Ok(if usual {
+            Ok(if usual && all_pass(requests, questions, len) {
                 check_all::<true>(core, requests, questions, now, *places)
             } else {
                 check_all::<false>(core, requests, questions, now, *places)
@@ -182,38 +181,71 @@ pub unsafe extern "C" fn tollbar_check_batch(
     }
 }
 
-/// Checks every request with its question; those that are malformed are refused. `USUAL`: all have the sizes that are known here.
+/// Whether a request of a batch is one, with its question.
 ///
 /// # Safety
-/// There are as many requests and questions as places, and they are as the header asks.
-unsafe fn check_all<const USUAL: bool>(
+/// They are as the header asks.
+#[inline(always)]
+unsafe fn check(request: &tollbar_request, question: &tollbar_question) -> Result<(), Refused> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        request.check()?;
+        if request.headers_len != 0 {
+            Borrowed::checked(request).check_headers()?;
+        }
+        question.check()
+    }
+}
+
+/// Whether all are well-formed, of structs of the sizes that are known here.
+///
+/// # Safety
+/// There are `len` of each, of those sizes, and they are as the header asks.
+unsafe fn all_pass(
+    requests: Inputs<tollbar_request>,
+    questions: Inputs<tollbar_question>,
+    len: usize,
+) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Not `zip`: of two slices that makes an index, to be multiplied by the size of either.
+        let mut questions = questions.all(len).iter();
+        let mut requests = requests.all(len).iter();
+        requests.all(|request| {
+            let question = questions.next();
+            question.is_some_and(|question| check(request, question).is_ok())
+        })
+    }
+}
+
+/// Checks every request with its question; those that are malformed are refused. `PLAIN`: none is, and all have the sizes that are known
+/// here: then the steps are constants, and nobody has to be left out.
+///
+/// # Safety
+/// There are as many requests and questions as places, and they are as the header asks. `PLAIN` is true only if [`all_pass`] said so.
+unsafe fn check_all<const PLAIN: bool>(
     core: &Engine,
     requests: Inputs<tollbar_request>,
     questions: Inputs<tollbar_question>,
     now: Option<u64>,
     places: Places,
 ) -> tollbar_status {
-    // SAFETY: the caller's promise.
-    let check = move |i| unsafe {
-        let request = requests.at::<USUAL>(i);
-        request.check()?;
-        if request.headers_len != 0 {
-            Borrowed::checked(request).check_headers()?;
-        }
-        questions.at::<USUAL>(i).check()
+    let mut status = tollbar_status::TOLLBAR_STATUS_OK;
+    let pass = |i| {
+        // SAFETY: the caller's promise.
+        let check = || unsafe { check(requests.at::<PLAIN>(i), questions.at::<PLAIN>(i)) };
+        PLAIN || places.pass(i, check(), &mut status)
     };
-    places.in_runs(check, move |from, len| {
-        let ask = move |i| {
-            // SAFETY: the check let it pass.
-            unsafe {
-                let request = Borrowed::checked(requests.at::<USUAL>(from + i));
-                (request, questions.at::<USUAL>(from + i).checked())
-            }
-        };
-        core.check_each(len, ask, now, move |i, decision| {
-            places.decided::<USUAL>(from + i, decision);
-        });
-    })
+    let ask = |i| {
+        // SAFETY: it was let pass.
+        unsafe {
+            let request = Borrowed::checked(requests.at::<PLAIN>(i));
+            (request, questions.at::<PLAIN>(i).checked())
+        }
+    };
+    let answer = |i, decision: &_| places.decided::<PLAIN>(i, decision);
+    core.check_each(places.len(), pass, ask, now, answer);
+    status
 }
 
 /// Identifies a client, for a server that decides the rest in steps. Charges nothing. A client that was refused is written as well: it
@@ -275,7 +307,7 @@ pub unsafe extern "C" fn tollbar_check_blocking(
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
             let decide =
-                |request: &Request<'_>| core.check_blocking(request, &question.checked(), now);
+                |request: &Request<'_>| core.check_blocking(request, &question.into(), now);
             places.answer(&request.with_request(decide)?)
         })
     }

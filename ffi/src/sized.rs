@@ -28,7 +28,19 @@ unsafe fn size<T: Versioned>(pointer: *const T) -> Checked<usize> {
     usable(pointer)?;
     // SAFETY: every such struct has a `usize` first.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size < size_of::<T>() || size > LARGEST {
+    if size == size_of::<T>() {
+        Ok(size)
+    } else {
+        unusual(size, size_of::<T>())
+    }
+}
+
+/// A size that is not `known`.
+// Apart: of a range beside a comparison the compiler makes one way for all, and that is the longer.
+#[cold]
+#[inline(never)]
+fn unusual(size: usize, known: usize) -> Checked<usize> {
+    if size < known || size > LARGEST {
         return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
     }
     Ok(size)
@@ -124,6 +136,20 @@ impl<T: Versioned> Inputs<T> {
         unsafe { &*self.first.byte_add(i * stride) }
     }
 
+    /// All of them.
+    ///
+    /// # Safety
+    /// There are `len` of them, they live during `'a`, and [`Inputs::is_usual`].
+    pub(crate) unsafe fn all<'a>(&self, len: usize) -> &'a [T] {
+        // SAFETY: the caller's promise; where there are none, `first` may be anything.
+        unsafe {
+            if len == 0 {
+                return &[];
+            }
+            std::slice::from_raw_parts(self.first, len)
+        }
+    }
+
     /// Whether each has the size that is known here: then `USUAL` may be true.
     pub(crate) fn is_usual(&self) -> bool {
         self.stride == size_of::<T>()
@@ -135,7 +161,7 @@ impl<T: Versioned> Inputs<T> {
 unsafe fn stride<T: Versioned>(first: *const T, len: usize) -> Checked<usize> {
     // SAFETY: the caller's promise.
     let stride = unsafe { size(first) }?;
-    if !stride.is_multiple_of(align_of::<T>()) {
+    if stride != size_of::<T>() && !stride.is_multiple_of(align_of::<T>()) {
         return Err(tollbar_status::TOLLBAR_STATUS_INVALID_SIZE);
     }
     fits::<u8>(stride.saturating_mul(len))?;

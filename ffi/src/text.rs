@@ -92,22 +92,35 @@ impl tollbar_str {
 }
 
 impl tollbar_str {
-    /// Whether this is a text of none, or of 4 to 16 bytes of ASCII, as most names are. It says so in a few instructions, while
-    /// `from_utf8` is a call: two words cover such a text, and overlap.
+    /// Whether both are texts of none, or of 4 to 16 bytes of ASCII, as most names are. It says so in a few instructions, while
+    /// `from_utf8` is a call.
     ///
     /// # Safety
     /// As [`tollbar_str::bytes`].
     #[inline(always)]
-    pub(crate) unsafe fn is_plain(self) -> bool {
+    pub(crate) unsafe fn are_plain(one: Self, other: Self) -> bool {
         const HIGH: u64 = 0x8080_8080_8080_8080;
+        // SAFETY: the caller's promise.
+        match unsafe { (one.bits(), other.bits()) } {
+            (Some(one), Some(other)) => (one | other) & HIGH == 0,
+            _ => false,
+        }
+    }
+
+    /// The bits of all bytes of a text of none, or of 4 to 16 bytes, or-ed together: two words cover such a text, and overlap.
+    ///
+    /// # Safety
+    /// As [`tollbar_str::bytes`].
+    #[inline(always)]
+    unsafe fn bits(self) -> Option<u64> {
         if self.len.wrapping_sub(4) > 12 {
-            return self.len == 0;
+            return (self.len == 0).then_some(0);
         }
         if self.data.is_null() {
-            return false;
+            return None;
         }
         // SAFETY: `first` and `last` lie within the text.
-        let word = unsafe {
+        Some(unsafe {
             if self.len >= 8 {
                 let first = self.data.cast::<u64>();
                 first.read_unaligned() | first.byte_add(self.len - 8).read_unaligned()
@@ -115,8 +128,7 @@ impl tollbar_str {
                 let first = self.data.cast::<u32>();
                 (first.read_unaligned() | first.byte_add(self.len - 4).read_unaligned()).into()
             }
-        };
-        word & HIGH == 0
+        })
     }
 }
 
@@ -157,7 +169,13 @@ mod tests {
                 len: bytes.len(),
             };
             // SAFETY: the text is there.
-            unsafe { text.is_plain() }
+            let plain = |one, other| unsafe { tollbar_str::are_plain(one, other) };
+            let both = [
+                plain(text, tollbar_str::NONE),
+                plain(tollbar_str::NONE, text),
+            ];
+            assert_eq!(both[0], both[1]);
+            both[0]
         };
         for len in 0..40 {
             let ascii = vec![b'x'; len];
@@ -173,6 +191,6 @@ mod tests {
             len: 5,
         };
         // SAFETY: nothing is there to be read.
-        assert!(!unsafe { lost.is_plain() });
+        assert!(!unsafe { tollbar_str::are_plain(lost, tollbar_str::NONE) });
     }
 }

@@ -11,6 +11,16 @@ target=${CARGO_TARGET_DIR:-$PWD/target}/c
 stage=$target/stage
 rm -rf "$target"
 mkdir -p "$target"
+# Both sides are tested with sanitizers: the library is built anew with AddressSanitizer and with the assertions and checks of overflow of
+# Rust's dev profile. Meanwhile, since a build for release ends in steps that keep one core busy.
+if [ "${1:-}" != --update ]; then
+    # Another profile of ours, since cargo does not tell the wrapper's crates from those of other builds.
+    lines='debug="line-tables-only"'
+    RUSTC_WORKSPACE_WRAPPER=$PWD/ffi/tests/asan_rustc.sh cargo rustc --package tollbar-ffi --locked --quiet --lib --crate-type cdylib \
+        --config "profile.dev.package.tollbar.$lines" --config "profile.dev.package.tollbar-ffi.$lines" >"$target/asan-build.log" 2>&1 &
+    asan_build=$!
+    trap 'kill "$asan_build" 2>/dev/null || true' EXIT
+fi
 PREFIX=$stage DESTDIR='' scripts/install.sh
 
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
@@ -21,30 +31,33 @@ link=($(pkg-config --cflags --libs tollbar))
 headline() { echo "== $*"; }
 
 # The exported symbols, and the size of every struct with the offset of each field: what a program was compiled with.
-abi() {
-    nm -D --defined-only "$stage/lib/libtollbar.so" | awk '{print $3}' | sort
-    echo
-    "$target/layout"
-    echo
-    python3 scripts/abi.py include/tollbar.h
+exported() { nm -D --defined-only "$1" | awk '{print $3}' | sort; }
+abi() { # the library, the folder of the header
+    exported "$1" && echo || return
+    gcc -std=c11 -O0 "${warnings[@]}" -I "$2" ffi/abi/layout.c -o "$target/layout" && "$target/layout" && echo || return
+    python3 scripts/abi.py "$2/tollbar.h"
 }
-gcc -std=c11 -O0 "${warnings[@]}" ffi/abi/layout.c $(pkg-config --cflags tollbar) -o "$target/layout"
+library=$stage/lib/libtollbar.so
 if [ "${1:-}" = --update ]; then
-    abi >ffi/abi/tollbar.abi
+    abi "$library" include >ffi/abi/tollbar.abi
     echo "wrote ffi/abi/tollbar.abi"
     exit
 fi
 headline "ABI"
-if ! diff -u ffi/abi/tollbar.abi <(abi); then
+if ! diff -u ffi/abi/tollbar.abi <(abi "$library" include); then
     echo "the ABI has changed, - is what programs were built with: if that is meant, raise TOLLBAR_ABI_VERSION (and the SONAME in ffi/build.rs) unless only something was added, and run make abi" >&2
     exit 1
 fi
-if nm -D --defined-only "$stage/lib/libtollbar.so" | grep -v ' tollbar_'; then
+if exported "$library" | grep -v '^tollbar_'; then
     echo "libtollbar.so exports other symbols than tollbar_*" >&2
     exit 1
 fi
+if ! diff <(exported "$library") <(nm -g --defined-only "$stage/lib/libtollbar.a" | awk 'NF == 3 {print $3}' | sort); then
+    echo "libtollbar.a has other symbols than libtollbar.so" >&2
+    exit 1
+fi
 python3 scripts/abi.py include/tollbar.h ffi/abi/layout.c
-for symbol in $(nm -D --defined-only "$stage/lib/libtollbar.so" | awk '{print $3}'); do
+for symbol in $(exported "$library"); do
     grep -qw "$symbol" ffi/tests/c/test_*.c || {
         echo "no test in C calls $symbol" >&2
         exit 1
@@ -56,14 +69,44 @@ readelf -d "$stage/lib/libtollbar.so" | grep -qF "[libtollbar.so.$abi_version]" 
     exit 1
 }
 
+# What is compared must notice: each of these breaks the ABI, in a copy of the header or of what the library exports.
+headline "broken ABIs are noticed"
+mkdir "$target/broken"
+noticed() { # what was broken, the library, the folder of the header
+    if diff -q ffi/abi/tollbar.abi <(abi "$2" "$3" 2>/dev/null) >/dev/null; then
+        echo "a broken ABI was not noticed: $1" >&2
+        exit 1
+    fi
+}
+while IFS='|' read -r what edit; do
+    sed -E "$edit" include/tollbar.h >"$target/broken/tollbar.h"
+    if cmp -s include/tollbar.h "$target/broken/tollbar.h"; then
+        echo "nothing was broken: $what" >&2
+        exit 1
+    fi
+    noticed "$what" "$library" "$target/broken"
+done <<'BREAKS'
+a field of another size|s/^( +)uint16_t http_status;/\1uint32_t http_status;/
+a field of another type of the same size|s/^( +)uint64_t wait_ns;/\1int64_t wait_ns;/
+two fields in another order|s/ wait_ns;/ other;/; s/ generation;/ wait_ns;/; s/ other;/ generation;/
+a field less|/^ +uint64_t tat_ns;/d
+an enumerator of another number|s/TOLLBAR_REASON_PENDING = 15/TOLLBAR_REASON_PENDING = 16/
+an argument of another type|s/^( +)uint64_t n,$/\1uint32_t n,/
+a function less in the header|s/ tollbar_ip_parse\(/ tollbar_ip_parsed(/
+BREAKS
+exported "$library" | sed '1d; s/.*/void &(void) {}/' | gcc -shared -fPIC -w -x c - -o "$target/broken/libtollbar.so"
+noticed "a function less in the library" "$target/broken/libtollbar.so" include
+
 compile() { # what to call it, extra flags...
-    local kind=$1 name
+    local kind=$1 name pid pids=()
     shift
     for name in "${tests[@]}"; do
         gcc -std=c11 -D_GNU_SOURCE -g -O1 -Wno-pedantic "${warnings[@]}" "$@" -DTOLLBAR_TEST_VERSION="\"$version\"" \
-            "ffi/tests/c/test_$name.c" "${link[@]}" -lcmocka -lcjson -lpthread -o "$target/$kind-$name"
+            "ffi/tests/c/test_$name.c" "${link[@]}" -lcmocka -ljansson -lpthread -o "$target/$kind-$name" &
+        pids+=($!)
     done
     g++ -std=c++17 -g -O1 "${warnings[@]}" "$@" ffi/tests/c/test_cpp.cpp "${link[@]}" -lpthread -o "$target/$kind-cpp"
+    for pid in "${pids[@]}"; do wait "$pid" || exit 1; done
 }
 run() { # kind, command before...
     local kind=$1 name
@@ -100,14 +143,11 @@ for pid in "${pids[@]}"; do
 done
 tail -qn 1 "$target"/valgrind-*.log
 
-# Both sides: the library is built anew with AddressSanitizer (of which the stable compiler has to be persuaded) and with the assertions and
-# checks of overflow of Rust's dev profile. A panic is caught at the edge, but it is a defect: none may be told.
+# A panic is caught at the edge, but it is a defect: none may be told.
 headline "AddressSanitizer and UBSan"
-host=$(rustc -vV | sed -n 's/^host: //p')
-RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_DEV_DEBUG=line-tables-only \
-    cargo build --package tollbar-ffi --locked --quiet --target "$host" --target-dir "$(dirname "$target")/sanitized"
+wait "$asan_build" || { cat "$target/asan-build.log" && exit 1; }
 mkdir "$target/asan"
-cp "$(dirname "$target")/sanitized/$host/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
+cp "$(dirname "$target")/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
 link=($(pkg-config --cflags tollbar) "$target/asan/libtollbar.so.$abi_version")
 export LD_LIBRARY_PATH=$target/asan
 compile sanitized -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -152,7 +192,7 @@ g++ -std=c++17 "${warnings[@]}" "$target/readme.cpp" $(pkg-config --cflags --lib
 "$target/readme-c"
 "$target/readme-cpp"
 
-headline "three consumers outside of the tree, and a staged install"
+headline "three consumers outside of the tree, a staged install, two static libraries in Rust"
 elsewhere=$(mktemp -d)
 trap 'rm -rf "$elsewhere"' EXIT
 PREFIX=/opt/tollbar DESTDIR=$elsewhere/staged scripts/install.sh
@@ -170,5 +210,11 @@ if ldd "$elsewhere/c/static" "$elsewhere/build/consumer-static" | grep -q libtol
     echo "a static consumer needs the shared library" >&2
     exit 1
 fi
+rustc --edition 2024 --crate-type staticlib ffi/tests/other/other.rs -o "$target/libother.a"
+for both in "$stage/lib/libtollbar.a $target/libother.a" "$target/libother.a $stage/lib/libtollbar.a"; do
+    gcc -std=c11 "${warnings[@]}" ffi/tests/other/both.c $(pkg-config --cflags tollbar) -Wl,--whole-archive $both -Wl,--no-whole-archive \
+        $(pkg-config --static --libs-only-l tollbar | sed 's/-ltollbar//') -o "$target/both"
+    env -u LD_LIBRARY_PATH "$target/both"
+done
 ldd "$elsewhere/c/shared" | grep -q 'libtollbar\.so\.0 => '
 echo "the C ABI: all as it should be"

@@ -1,61 +1,46 @@
 /* The conformance vectors, through the C ABI. The folder of the vectors is the first argument. */
 #include "support.h"
 
-#include <cjson/cJSON.h>
+#include <jansson.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const char *vectors_folder;
 
-static cJSON *vectors(const char *name)
+static json_t *vectors(const char *name)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", vectors_folder, name);
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        fail_msg("%s is not there", path);
-    }
-    fseek(file, 0, SEEK_END);
-    size_t len = (size_t)ftell(file);
-    rewind(file);
-    char *text = malloc(len + 1);
-    assert_int_equal(fread(text, 1, len, file), len);
-    text[len] = '\0';
-    fclose(file);
-    cJSON *json = cJSON_Parse(text);
-    free(text);
+    json_error_t error;
+    // Some numbers are larger than the integers that jansson knows.
+    json_t *json = json_load_file(path, JSON_DECODE_INT_AS_REAL, &error);
     if (!json) {
-        fail_msg("%s is no JSON", path);
+        fail_msg("%s: %s in line %d", path, error.text, error.line);
     }
     return json;
 }
 
-static const char *string(const cJSON *object, const char *key)
+static const char *string(const json_t *object, const char *key)
 {
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+    return json_string_value(json_object_get(object, key));
 }
 
-static const cJSON *item(const cJSON *object, const char *key)
+/* A number of 64 bits, read as a double, which holds all of the vectors' numbers but the largest. */
+static uint64_t number(const json_t *item)
 {
-    return cJSON_GetObjectItemCaseSensitive(object, key);
-}
-
-/* A number of 64 bits; cJSON keeps a double, which holds all of the vectors' numbers but the largest. */
-static uint64_t number(const cJSON *item)
-{
-    double value = cJSON_GetNumberValue(item);
+    double value = json_number_value(item);
     assert_true(value >= 0);
     return value >= 18446744073709551615.0 ? UINT64_MAX : (uint64_t)value;
 }
 
 /* Text, or `{"hex": bytes}`, in memory of the caller's. */
-static tollbar_str bytes(const cJSON *value, char *buffer, size_t capacity)
+static tollbar_str bytes(const json_t *value, char *buffer, size_t capacity)
 {
     tollbar_str str = TOLLBAR_STR_NULL;
-    if (cJSON_IsString(value)) {
-        return tollbar_str_of(value->valuestring);
+    if (json_is_string(value)) {
+        return tollbar_str_of(json_string_value(value));
     }
-    if (cJSON_IsObject(value)) {
+    if (json_is_object(value)) {
         const char *hex = string(value, "hex");
         assert_true(strlen(hex) / 2 <= capacity);
         for (; hex[str.len * 2]; str.len++) {
@@ -75,16 +60,16 @@ struct asked {
     char room[16][256];
 };
 
-static void ask(struct asked *asked, const char *peer, const cJSON *headers)
+static void ask(struct asked *asked, const char *peer, const json_t *headers)
 {
-    const cJSON *header;
+    size_t i;
+    const json_t *header;
     asked->request = request_from(peer ? peer : "203.0.113.9");
     asked->request.headers = asked->headers;
-    cJSON_ArrayForEach (header, headers) {
-        size_t i = asked->request.headers_len++;
-        assert_true(i < 16);
-        asked->headers[i].name = tollbar_str_of(cJSON_GetArrayItem(header, 0)->valuestring);
-        asked->headers[i].value = bytes(cJSON_GetArrayItem(header, 1), asked->room[i], sizeof asked->room[i]);
+    json_array_foreach (headers, i, header) {
+        assert_true(asked->request.headers_len++ < 16);
+        asked->headers[i].name = tollbar_str_of(json_string_value(json_array_get(header, 0)));
+        asked->headers[i].value = bytes(json_array_get(header, 1), asked->room[i], sizeof asked->room[i]);
     }
 }
 
@@ -100,41 +85,40 @@ static tollbar_action action_of(const char *name)
 }
 
 /* What of a decision a vector may name, as JSON. */
-static cJSON *answer(const tollbar_decision *decision, const tollbar_question *question, const char *field)
+static json_t *answer(const tollbar_decision *decision, const tollbar_question *question, const char *field)
 {
     char text[TOLLBAR_MESSAGE];
     if (strcmp(field, "status") == 0) {
-        return cJSON_CreateNumber(decision->http_status);
+        return json_real(decision->http_status);
     }
     if (strcmp(field, "grpc_status") == 0) {
-        return cJSON_CreateNumber(decision->grpc_status);
+        return json_real(decision->grpc_status);
     }
     if (strcmp(field, "reason") == 0) {
-        return cJSON_CreateString(tollbar_reason_str(decision->reason));
+        return json_string(tollbar_reason_str(decision->reason));
     }
     if (strcmp(field, "method") == 0) {
-        return decision->method == TOLLBAR_METHOD_UNIDENTIFIED
-                   ? cJSON_CreateNull()
-                   : cJSON_CreateString(tollbar_method_str(decision->method));
+        return decision->method == TOLLBAR_METHOD_UNIDENTIFIED ? json_null()
+                                                               : json_string(tollbar_method_str(decision->method));
     }
     if (strcmp(field, "remaining") == 0) {
         uint64_t remaining = tollbar_decision_remaining(decision);
-        return remaining == TOLLBAR_NEVER ? cJSON_CreateNull() : cJSON_CreateNumber((double)remaining);
+        return remaining == TOLLBAR_NEVER ? json_null() : json_real((double)remaining);
     }
     if (strcmp(field, "retry_after_ns") == 0) {
         uint64_t ns = decision->retry_after_ns;
-        return ns == 0 || ns == TOLLBAR_NEVER ? cJSON_CreateNull() : cJSON_CreateNumber((double)ns);
+        return ns == 0 || ns == TOLLBAR_NEVER ? json_null() : json_real((double)ns);
     }
     if (strcmp(field, "client") == 0) {
         tollbar_client_text(decision->client, decision->client_prefix, text, sizeof text);
-        return cJSON_CreateString(text);
+        return json_string(text);
     }
     if (strcmp(field, "message") == 0) {
         tollbar_decision_message(decision, question->agent, question->service, text, sizeof text);
-        return cJSON_CreateString(text);
+        return json_string(text);
     }
     if (strcmp(field, "www_authenticate") == 0) {
-        return cJSON_CreateBool(tollbar_decision_www_authenticate(decision) != NULL);
+        return json_boolean(tollbar_decision_www_authenticate(decision) != NULL);
     }
     fail_msg("unknown field %s", field);
     return NULL;
@@ -169,43 +153,47 @@ static tollbar_decision ask_by(enum way way, tollbar_engine *engine, const tollb
 
 static void run_decisions_by(enum way way, const char *name)
 {
-    cJSON *cases = vectors(name);
-    const cJSON *one;
-    const cJSON *step;
-    const cJSON *expected;
+    json_t *cases = vectors(name);
+    const json_t *one;
+    const json_t *step;
+    const json_t *expected;
+    const char *field;
+    size_t i;
+    size_t j;
     int steps = 0;
-    cJSON_ArrayForEach (one, cases) {
+    json_array_foreach (cases, i, one) {
         tollbar_engine *engine = engine_of(string(one, "config"));
-        cJSON_ArrayForEach (step, item(one, "steps")) {
+        json_array_foreach (json_object_get(one, "steps"), j, step) {
             struct asked asked;
-            ask(&asked, string(step, "peer"), item(step, "headers"));
+            ask(&asked, string(step, "peer"), json_object_get(step, "headers"));
             asked.request.authorization = tollbar_str_of(string(step, "authorization"));
             tollbar_question question = TOLLBAR_QUESTION_INIT;
             question.action = action_of(string(step, "action"));
             question.agent = tollbar_str_of(string(step, "agent"));
             question.service = tollbar_str_of(string(step, "service"));
-            question.rum = cJSON_IsTrue(item(step, "rum"));
-            if (item(step, "cost")) {
-                question.cost = number(item(step, "cost"));
+            question.rum = json_is_true(json_object_get(step, "rum"));
+            if (json_object_get(step, "cost")) {
+                question.cost = number(json_object_get(step, "cost"));
             }
-            uint64_t now = item(step, "now") ? number(item(step, "now")) : 0;
-            tollbar_decision decision = ask_by(way, engine, &asked.request, &question, item(step, "now") ? &now : NULL);
-            cJSON_ArrayForEach (expected, item(step, "expect")) {
-                cJSON *got = answer(&decision, &question, expected->string);
-                if (!cJSON_Compare(got, expected, true)) {
-                    char *shown = cJSON_PrintUnformatted(got);
-                    char *wanted = cJSON_PrintUnformatted(step);
-                    fail_msg("%s: %s: asked by way %d, %s is %s in %s", name, string(one, "name"), (int)way,
-                             expected->string, shown, wanted);
+            uint64_t now = json_object_get(step, "now") ? number(json_object_get(step, "now")) : 0;
+            tollbar_decision decision =
+                ask_by(way, engine, &asked.request, &question, json_object_get(step, "now") ? &now : NULL);
+            json_object_foreach (json_object_get(step, "expect"), field, expected) {
+                json_t *got = answer(&decision, &question, field);
+                if (!json_equal(got, expected)) {
+                    char *shown = json_dumps(got, JSON_ENCODE_ANY);
+                    char *wanted = json_dumps(step, JSON_ENCODE_ANY);
+                    fail_msg("%s: %s: asked by way %d, %s is %s in %s", name, string(one, "name"), (int)way, field,
+                             shown, wanted);
                 }
-                cJSON_Delete(got);
+                json_decref(got);
             }
             steps++;
         }
         tollbar_engine_free(engine);
     }
     assert_true(steps >= 50);
-    cJSON_Delete(cases);
+    json_decref(cases);
 }
 
 static void run_decisions(const char *name)
@@ -230,21 +218,22 @@ static void test_gcra(void **state)
 static void test_client_ip(void **state)
 {
     (void)state;
-    cJSON *all = vectors("client_ip.json");
-    const cJSON *vector;
+    json_t *all = vectors("client_ip.json");
+    const json_t *vector;
+    size_t i;
     int count = 0;
-    cJSON_ArrayForEach (vector, item(all, "vectors")) {
-        char *proxies = cJSON_PrintUnformatted(item(vector, "trusted_proxies"));
+    json_array_foreach (json_object_get(all, "vectors"), i, vector) {
+        char *proxies = json_dumps(json_object_get(vector, "trusted_proxies"), 0);
         char yaml[1024];
         // JSON is YAML.
         snprintf(yaml, sizeof yaml,
                  "{apm-server.auth: {secret_token: t, anonymous: {enabled: true, allow_agent: []}}, "
                  "tollbar: {trusted_proxies: %s, ipv6_prefix: %d}}",
-                 proxies, (int)number(item(vector, "ipv6_prefix")));
+                 proxies, (int)number(json_object_get(vector, "ipv6_prefix")));
         free(proxies);
         tollbar_engine *engine = engine_of(yaml);
         struct asked asked;
-        ask(&asked, string(vector, "peer"), item(vector, "headers"));
+        ask(&asked, string(vector, "peer"), json_object_get(vector, "headers"));
         tollbar_decision decision = check(engine, &asked.request, NULL, 0);
         char client[TOLLBAR_CLIENT_TEXT];
         tollbar_client_text(decision.client, decision.client_prefix, client, sizeof client);
@@ -259,7 +248,7 @@ static void test_client_ip(void **state)
         count++;
     }
     assert_true(count >= 100);
-    cJSON_Delete(all);
+    json_decref(all);
 }
 
 static bool starts_with(tollbar_str text, const char *prefix)
@@ -271,15 +260,16 @@ static bool starts_with(tollbar_str text, const char *prefix)
 static void test_authorization(void **state)
 {
     (void)state;
-    cJSON *all = vectors("authorization.json");
-    const cJSON *vector;
+    json_t *all = vectors("authorization.json");
+    const json_t *vector;
+    size_t i;
     int count = 0;
-    cJSON_ArrayForEach (vector, item(all, "vectors")) {
+    json_array_foreach (json_object_get(all, "vectors"), i, vector) {
         char header_room[4096];
         char expect_room[4096];
-        tollbar_str expect = bytes(item(vector, "expect"), expect_room, sizeof expect_room);
+        tollbar_str expect = bytes(json_object_get(vector, "expect"), expect_room, sizeof expect_room);
         tollbar_request request = request_from("203.0.113.9");
-        request.authorization = bytes(item(vector, "header"), header_room, sizeof header_room);
+        request.authorization = bytes(json_object_get(vector, "header"), header_room, sizeof header_room);
         tollbar_str token = tollbar_str_of("some-other-token");
         tollbar_reason reason = TOLLBAR_REASON_UNKNOWN_SCHEME;
         if (starts_with(expect, "bearer:")) {
@@ -315,7 +305,7 @@ static void test_authorization(void **state)
         count++;
     }
     assert_true(count >= 50);
-    cJSON_Delete(all);
+    json_decref(all);
 }
 
 /* `text` without every `prefix` in it. */
@@ -344,23 +334,23 @@ static void remove_file(const char *folder, const char *name)
     assert_int_equal(unlink(path), 0);
 }
 
-static void compare_problems(const char *name, cJSON *got, const cJSON *expected)
+static void compare_problems(const char *name, json_t *got, const json_t *expected)
 {
     const char *fields[] = {"file", "line", "column", "key", "found", "accepted", "hint"};
-    if (cJSON_GetArraySize(got) != cJSON_GetArraySize(expected)) {
-        fail_msg("%s: %d problems", name, cJSON_GetArraySize(got));
+    if (json_array_size(got) != json_array_size(expected)) {
+        fail_msg("%s: %zu problems", name, json_array_size(got));
     }
-    for (int i = 0; i < cJSON_GetArraySize(expected); i++) {
-        const cJSON *is = cJSON_GetArrayItem(got, i);
-        const cJSON *should = cJSON_GetArrayItem(expected, i);
+    for (size_t i = 0; i < json_array_size(expected); i++) {
+        const json_t *is = json_array_get(got, i);
+        const json_t *should = json_array_get(expected, i);
         for (size_t j = 0; j < sizeof fields / sizeof *fields; j++) {
-            const cJSON *value = item(is, fields[j]);
-            const cJSON *wanted = item(should, fields[j]);
+            const json_t *value = json_object_get(is, fields[j]);
+            const json_t *wanted = json_object_get(should, fields[j]);
             // Only where it is not the configuration itself.
-            bool itself = j == 0 && cJSON_IsString(value) && strcmp(value->valuestring, "apm-server.yml") == 0;
-            bool same = wanted ? cJSON_Compare(value, wanted, true) : itself || cJSON_IsNull(value);
+            bool itself = j == 0 && json_is_string(value) && strcmp(json_string_value(value), "apm-server.yml") == 0;
+            bool same = wanted ? json_equal(value, wanted) : itself || json_is_null(value);
             if (!same) {
-                char *shown = cJSON_PrintUnformatted(is);
+                char *shown = json_dumps(is, JSON_ENCODE_ANY);
                 fail_msg("%s: %s: %s", name, fields[j], shown);
             }
         }
@@ -370,10 +360,11 @@ static void compare_problems(const char *name, cJSON *got, const cJSON *expected
 static void test_config(void **state)
 {
     (void)state;
-    cJSON *cases = vectors("config.json");
-    const cJSON *one;
-    const cJSON *file;
-    const cJSON *variable;
+    json_t *cases = vectors("config.json");
+    const json_t *one;
+    const json_t *value;
+    const char *key;
+    size_t i;
     char folder[] = "/tmp/tollbar-vectors-XXXXXX";
     assert_non_null(mkdtemp(folder));
     char prefix[64];
@@ -381,12 +372,12 @@ static void test_config(void **state)
     static char json[1 << 20];
     static char text[1 << 20];
     static char warnings[1 << 16];
-    cJSON_ArrayForEach (one, cases) {
+    json_array_foreach (cases, i, one) {
         const char *name = string(one, "name");
-        cJSON_ArrayForEach (variable, item(one, "env"))
-            setenv(variable->string, variable->valuestring, 1);
-        cJSON_ArrayForEach (file, item(one, "files"))
-            write_file(folder, file->string, file->valuestring);
+        json_object_foreach (json_object_get(one, "env"), key, value)
+            setenv(key, json_string_value(value), 1);
+        json_object_foreach (json_object_get(one, "files"), key, value)
+            write_file(folder, key, json_string_value(value));
         write_file(folder, "apm-server.yml", string(one, "yaml"));
         char path[64];
         snprintf(path, sizeof path, "%s/apm-server.yml", folder);
@@ -397,38 +388,38 @@ static void test_config(void **state)
         error.json = json;
         error.json_capacity = sizeof json;
         tollbar_status status = tollbar_engine_from_file(tollbar_str_of(path), &engine, &error);
-        const cJSON *problems = item(one, "problems");
+        const json_t *problems = json_object_get(one, "problems");
         if (problems) {
             assert_int_equal(status, TOLLBAR_STATUS_CONFIG);
-            assert_int_equal(error.problems, cJSON_GetArraySize(problems));
+            assert_int_equal(error.problems, json_array_size(problems));
             assert_int_equal(error.json_len, strlen(json));
             remove_all(json, prefix);
-            cJSON *told = cJSON_Parse(json);
-            assert_int_equal(number(item(told, "status")), TOLLBAR_STATUS_CONFIG);
-            compare_problems(name, cJSON_GetObjectItemCaseSensitive(told, "problems"), problems);
-            cJSON_Delete(told);
+            json_t *told = json_loads(json, JSON_DECODE_INT_AS_REAL, NULL);
+            assert_int_equal(number(json_object_get(told, "status")), TOLLBAR_STATUS_CONFIG);
+            compare_problems(name, json_object_get(told, "problems"), problems);
+            json_decref(told);
         } else if (status != TOLLBAR_STATUS_OK) {
             // A certificate that the vectors only name.
             assert_non_null(strstr(text, "ssl"));
         } else {
-            int lines = tollbar_engine_warnings(engine, warnings, sizeof warnings) > 0;
+            size_t lines = tollbar_engine_warnings(engine, warnings, sizeof warnings) > 0;
             for (const char *at = warnings; *at; at++) {
                 lines += *at == '\n';
             }
-            if (lines != cJSON_GetArraySize(item(one, "warnings"))) {
+            if (lines != json_array_size(json_object_get(one, "warnings"))) {
                 fail_msg("%s: %s", name, warnings);
             }
         }
         tollbar_engine_free(engine);
-        cJSON_ArrayForEach (variable, item(one, "env"))
-            unsetenv(variable->string);
-        cJSON_ArrayForEach (file, item(one, "files"))
-            remove_file(folder, file->string);
+        json_object_foreach (json_object_get(one, "env"), key, value)
+            unsetenv(key);
+        json_object_foreach (json_object_get(one, "files"), key, value)
+            remove_file(folder, key);
         remove_file(folder, "apm-server.yml");
     }
-    assert_true(cJSON_GetArraySize(cases) >= 100);
+    assert_true(json_array_size(cases) >= 100);
     rmdir(folder);
-    cJSON_Delete(cases);
+    json_decref(cases);
 }
 
 int main(int argc, char **argv)
