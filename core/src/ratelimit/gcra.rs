@@ -55,6 +55,8 @@ pub struct Gcra {
     burst: u64,
     /// Burst tolerance, burst x T: a whole number of seconds, since burst is a multiple of `event_limit`.
     tolerance: u64,
+    /// How far the time line is moved: by what the tolerance lacks of the longest one.
+    moved_by: u64,
     /// T in whole nanoseconds, rounded down.
     interval: u64,
     /// The rest of T in units of 2^-64 ns, rounded down; 0 if T is a whole number of nanoseconds.
@@ -92,6 +94,7 @@ impl Gcra {
             event_limit,
             burst: event_limit * multiplier,
             tolerance: multiplier * SECOND,
+            moved_by: MAX_TOLERANCE - multiplier * SECOND,
             interval: SECOND / event_limit,
             // rest < event_limit, so the quotient is below 2^64.
             interval_fraction: ((rest << 64) / u128::from(event_limit)) as u64,
@@ -115,14 +118,14 @@ impl Gcra {
     #[inline]
     #[must_use]
     pub fn instant(&self, now: u64) -> u64 {
-        now.min(MAX_NOW - MAX_TOLERANCE) + (MAX_TOLERANCE - self.tolerance)
+        now.min(MAX_NOW - MAX_TOLERANCE) + self.moved_by
     }
 
     /// A TAT on the time line that the caller's `now` is on: the reverse of [`Gcra::instant`].
     #[inline]
     #[must_use]
     pub fn on_the_callers_clock(&self, tat: u64) -> u64 {
-        tat.saturating_sub(MAX_TOLERANCE - self.tolerance)
+        tat.saturating_sub(self.moved_by)
     }
 
     /// Would `n` events fit a counter with this TAT at `now`, or within `max_wait` nanoseconds from then?
