@@ -12,7 +12,7 @@ use crate::decide::Decide;
 use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
 use crate::ratelimit::{AT_ONCE, Verdict};
-use crate::reason::Method;
+use crate::reason::{Method, Reason};
 use crate::request::{Asked, Incoming, Question, Request, Resource};
 use crate::snapshot::Snapshot;
 
@@ -93,13 +93,18 @@ impl Engine {
             let (request, question) = ask(i);
             Some((snapshot.identify(&request, || at), question.cost()))
         };
+        let mut last = Authorized::NOTHING;
         let decide = |decide: Decide<'_>, i, verdict| {
             let (_, question) = ask(i);
             let decide = Decide {
                 action: question.action(),
                 ..decide
             };
-            decide.question(&question, |_, _| verdict)
+            decide.question_to(
+                &question,
+                |_, _| verdict,
+                |resource| last.authorize(&decide, resource),
+            )
         };
         let about = |i| {
             let (request, question) = ask(i);
@@ -167,7 +172,7 @@ impl Engine {
         count: usize,
         now: Option<u64>,
         mut identify: impl FnMut(&Snapshot, usize, u64) -> Option<(Identity, u64)>,
-        decide: impl Fn(Decide<'_>, usize, Verdict) -> Decision,
+        mut decide: impl FnMut(Decide<'_>, usize, Verdict) -> Decision,
         about: impl Fn(usize) -> (Resource<'a>, Presented<I>),
         mut answer: impl FnMut(usize, &Decision),
     ) {
@@ -202,6 +207,62 @@ impl Engine {
                 answer(i, &decision);
             }
         }
+    }
+}
+
+/// What the last anonymous client asked for, and whether it may: many in a batch ask for the same, which is then the same text in memory.
+struct Authorized<'a> {
+    /// 0, which no configuration has: nothing was asked yet.
+    generation: u64,
+    action: Action,
+    resource: Resource<'a>,
+    reason: Reason,
+}
+
+impl<'a> Authorized<'a> {
+    const NOTHING: Self = Self {
+        generation: 0,
+        action: Action::Ingest,
+        resource: Resource {
+            agent: None,
+            service: None,
+        },
+        reason: Reason::Allowed,
+    };
+
+    #[inline]
+    fn authorize(&mut self, decide: &Decide<'_>, resource: Resource<'a>) -> Reason {
+        let Decide {
+            snapshot,
+            identity,
+            action,
+        } = decide;
+        if identity.method != Some(Method::Anonymous) {
+            return snapshot.authorize(identity, *action, resource);
+        }
+        let known = self.generation == snapshot.generation
+            && self.action == *action
+            && same_text(self.resource.agent, resource.agent)
+            && same_text(self.resource.service, resource.service);
+        if !known {
+            *self = Self {
+                generation: snapshot.generation,
+                action: *action,
+                resource,
+                reason: snapshot.authorize(identity, *action, resource),
+            };
+        }
+        self.reason
+    }
+}
+
+/// Whether both are the same place in memory, borrowed for as long as both are at hand. Others may be equal, too.
+#[inline]
+fn same_text(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => std::ptr::eq(one, other),
+        _ => false,
     }
 }
 

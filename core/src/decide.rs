@@ -5,7 +5,7 @@ use crate::client_ip::ClientKey;
 use crate::decision::{Action, Decision, Rate};
 use crate::ratelimit::Verdict;
 use crate::reason::{Method, Reason};
-use crate::request::Asked;
+use crate::request::{Asked, Resource};
 use crate::snapshot::Snapshot;
 
 /// What a decision about one client is made from.
@@ -23,32 +23,50 @@ impl Decide<'_> {
         question: &impl Asked<'a>,
         charge: impl FnOnce(ClientKey, u64) -> Verdict,
     ) -> Decision {
+        self.question_to(question, charge, |resource| {
+            self.snapshot
+                .authorize(&self.identity, self.action, resource)
+        })
+    }
+
+    /// The same, where `authorize` may know already what [`Snapshot::authorize`] says.
+    #[inline]
+    pub(crate) fn question_to<'a>(
+        &self,
+        question: &impl Asked<'a>,
+        charge: impl FnOnce(ClientKey, u64) -> Verdict,
+        authorize: impl FnOnce(Resource<'a>) -> Reason,
+    ) -> Decision {
         let identity = &self.identity;
         match identity.method {
             None => self.outcome(identity.reason, None),
             Some(Method::Anonymous) => {
                 let verdict = charge(identity.client, question.cost());
                 match limited(&verdict, question.cost()) {
-                    Reason::Allowed => self.route_and_resource(question, Some(verdict.rate)),
+                    Reason::Allowed => {
+                        self.route_and_resource(question, Some(verdict.rate), authorize)
+                    }
                     reason => self.outcome(reason, Some(verdict.rate)),
                 }
             }
-            Some(_) => self.route_and_resource(question, None),
+            Some(_) => self.route_and_resource(question, None, authorize),
         }
     }
 
     #[inline]
-    fn route_and_resource<'a>(&self, question: &impl Asked<'a>, rate: Option<Rate>) -> Decision {
+    fn route_and_resource<'a>(
+        &self,
+        question: &impl Asked<'a>,
+        rate: Option<Rate>,
+        authorize: impl FnOnce(Resource<'a>) -> Reason,
+    ) -> Decision {
         let route = if question.rum() {
             self.snapshot.rum_route()
         } else {
             Reason::Allowed
         };
         let reason = match route {
-            Reason::Allowed => {
-                self.snapshot
-                    .authorize(&self.identity, self.action, question.resource())
-            }
+            Reason::Allowed => authorize(question.resource()),
             closed => closed,
         };
         self.outcome(reason, rate)

@@ -121,11 +121,11 @@ impl Gcra {
         now.min(MAX_NOW - MAX_TOLERANCE) + self.moved_by
     }
 
-    /// A TAT on the time line that the caller's `now` is on: the reverse of [`Gcra::instant`].
+    /// The reverse of [`Gcra::instant`], for an instant or a TAT.
     #[inline]
     #[must_use]
-    pub fn on_the_callers_clock(&self, tat: u64) -> u64 {
-        tat.saturating_sub(self.moved_by)
+    pub fn on_the_callers_clock(&self, instant: u64) -> u64 {
+        instant.saturating_sub(self.moved_by)
     }
 
     /// Would `n` events fit a counter with this TAT at `now`, or within `max_wait` nanoseconds from then?

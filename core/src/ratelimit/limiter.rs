@@ -119,7 +119,7 @@ impl RateLimiter {
         let batch = self.batch(hash, n, max_wait, now);
         let previous = self.previous.as_deref();
         let charge = self.table.charge(&batch, &self.gcra, previous);
-        self.verdict(charge, &batch, n, now)
+        self.verdict(charge, &batch, n)
     }
 
     #[inline(always)]
@@ -176,7 +176,7 @@ impl RateLimiter {
                 let batch = self.batch(hash, n, 0, now);
                 let previous = self.previous.as_deref();
                 let charge = self.table.charge_one_of(hits, &batch, &self.gcra, previous);
-                *verdict = self.verdict(charge, &batch, n, now);
+                *verdict = self.verdict(charge, &batch, n);
             }
         }
         Ok(())
@@ -191,9 +191,9 @@ impl RateLimiter {
         }
     }
 
-    /// What a charge means to the caller, who asked for `n` events at `now`.
+    /// What a charge means to the caller, who asked for `n` events.
     #[inline(always)]
-    fn verdict(&self, charge: Charge, batch: &Batch, n: u64, now: u64) -> Verdict {
+    fn verdict(&self, charge: Charge, batch: &Batch, n: u64) -> Verdict {
         let Charge { conformance, tat } = charge;
         let conformance = if batch.n == 0 {
             self.peek(tat, n, batch.now)
@@ -215,7 +215,7 @@ impl RateLimiter {
                     burst_multiplier: self.limits.burst_multiplier,
                 },
                 tat: self.gcra.on_the_callers_clock(tat),
-                now,
+                now: self.gcra.on_the_callers_clock(batch.now),
             },
         }
     }
