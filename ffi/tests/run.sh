@@ -14,7 +14,7 @@ mkdir -p "$target"
 # Both sides are tested with sanitizers: the library is built anew with AddressSanitizer and with the assertions and checks of overflow of
 # Rust's dev profile. Meanwhile, since a build for release ends in steps that keep one core busy.
 if [ "${1:-}" != --update ]; then
-    # Another profile of ours, since cargo does not tell the wrapper's crates from those of other builds.
+    # Another profile for ours, so that they are never taken for those of another build; a report needs no more than lines.
     lines='debug="line-tables-only"'
     RUSTC_WORKSPACE_WRAPPER=$PWD/ffi/tests/asan_rustc.sh cargo rustc --package tollbar-ffi --locked --quiet --lib --crate-type cdylib \
         --config "profile.dev.package.tollbar.$lines" --config "profile.dev.package.tollbar-ffi.$lines" >"$target/asan-build.log" 2>&1 &
