@@ -82,10 +82,9 @@ pub struct Rate {
     pub wait_ns: u64,
     /// The limits that it was decided under.
     pub limits: RateLimits,
-    /// The counter's TAT, after this batch if it was admitted: nanoseconds of the same clock as `now`.
-    pub tat: u64,
-    /// The instant of the decision.
-    pub now: u64,
+    /// The counter's TAT and the instant of the decision, both on the time line of [`Gcra::instant`].
+    pub(crate) tat: u64,
+    pub(crate) now: u64,
 }
 
 /// The limits that a [`Rate`] was decided under.
@@ -109,6 +108,35 @@ impl Rate {
     #[must_use]
     pub fn burst(&self) -> u64 {
         self.gcra().burst()
+    }
+
+    /// The counter's TAT, after this batch if it was admitted: nanoseconds of the same clock as [`Rate::now_ns`].
+    #[must_use]
+    pub fn tat_ns(&self) -> u64 {
+        Gcra::on_the_callers_clock(self.tat, self.limits.burst_multiplier)
+    }
+
+    /// The instant of the decision, in nanoseconds of the clock that it was made by.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        Gcra::on_the_callers_clock(self.now, self.limits.burst_multiplier)
+    }
+
+    /// As it was, from what [`Rate::tat_ns`] and [`Rate::now_ns`] said: for bindings that hold it in a form of their own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn at(self, tat_ns: u64, now_ns: u64) -> Self {
+        let origin = self.gcra().instant(0);
+        Self {
+            // That of a counter that was never used has no place in time.
+            tat: if tat_ns == 0 {
+                0
+            } else {
+                tat_ns.saturating_add(origin)
+            },
+            now: now_ns.saturating_add(origin),
+            ..self
+        }
     }
 
     fn gcra(&self) -> Gcra {

@@ -290,10 +290,10 @@ impl tollbar_decision {
                     (*place).retry_after_ns = rate.retry_after_ns.unwrap_or(TOLLBAR_NEVER);
                     (*place).wait_ns = rate.wait_ns;
                     // Apart in the struct, so that no compiler copies the two as one, which would have to wait for both.
-                    (*place).tat_ns = rate.tat;
+                    (*place).tat_ns = rate.tat_ns();
                     (*place).event_limit = rate.limits.event_limit;
                     (*place).burst_multiplier = rate.limits.burst_multiplier;
-                    (*place).now_ns = rate.now;
+                    (*place).now_ns = rate.now_ns();
                 }
             }
         }
@@ -320,15 +320,16 @@ impl tollbar_decision {
 
     /// The core's; `None`: no decision was made.
     fn get(&self) -> Option<Decision> {
-        let rate = (self.event_limit != 0).then_some(Rate {
-            retry_after_ns: (self.retry_after_ns != TOLLBAR_NEVER).then_some(self.retry_after_ns),
-            wait_ns: self.wait_ns,
-            limits: RateLimits {
+        let rate = (self.event_limit != 0).then(|| {
+            let mut rate = Rate::default();
+            rate.retry_after_ns =
+                (self.retry_after_ns != TOLLBAR_NEVER).then_some(self.retry_after_ns);
+            rate.wait_ns = self.wait_ns;
+            rate.limits = RateLimits {
                 event_limit: self.event_limit,
                 burst_multiplier: self.burst_multiplier,
-            },
-            tat: self.tat_ns,
-            now: self.now_ns,
+            };
+            rate.at(self.tat_ns, self.now_ns)
         });
         Some(Decision {
             reason: reason(self.reason)?,

@@ -121,11 +121,12 @@ impl Gcra {
         now.min(MAX_NOW - MAX_TOLERANCE) + self.moved_by
     }
 
-    /// The reverse of [`Gcra::instant`], for an instant or a TAT.
+    /// The reverse of [`Gcra::instant`], for an instant or a TAT under limits with this multiplier.
     #[inline]
     #[must_use]
-    pub fn on_the_callers_clock(&self, instant: u64) -> u64 {
-        instant.saturating_sub(self.moved_by)
+    pub(crate) fn on_the_callers_clock(instant: u64, burst_multiplier: u32) -> u64 {
+        let tolerance = u64::from(burst_multiplier) * SECOND;
+        instant.saturating_sub(MAX_TOLERANCE.saturating_sub(tolerance))
     }
 
     /// Would `n` events fit a counter with this TAT at `now`, or within `max_wait` nanoseconds from then?

@@ -214,8 +214,8 @@ impl RateLimiter {
                     event_limit: self.limits.event_limit,
                     burst_multiplier: self.limits.burst_multiplier,
                 },
-                tat: self.gcra.on_the_callers_clock(tat),
-                now: self.gcra.on_the_callers_clock(batch.now),
+                tat,
+                now: batch.now,
             },
         }
     }
@@ -402,7 +402,7 @@ mod tests {
         limiter = with(&limiter, small);
         let verdict = limiter.charge(client(1), 1, 0);
         assert_eq!(verdict.rate.retry_after_ns, Some(100_000_000));
-        assert_eq!(verdict.rate.now, 0);
-        assert_eq!(verdict.rate.tat, 1_000_000_000);
+        assert_eq!(verdict.rate.now_ns(), 0);
+        assert_eq!(verdict.rate.tat_ns(), 1_000_000_000);
     }
 }
