@@ -6,7 +6,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use tollbar::{Decision, Engine, Question, Request, Resource};
+use tollbar::{Engine, Question, Request, Resource};
 
 use crate::column::{Counts, Names, Source, peers};
 use crate::convert::{self, ActionName, Headers, Text};
@@ -27,7 +27,7 @@ pub(crate) struct Columns<'a, 'py> {
 
 impl Columns<'_, '_> {
     pub(crate) fn check(&self, engine: &Engine) -> PyResult<Decisions> {
-        let py = self.peers.py();
+        let (py, now, rum) = (self.peers.py(), self.now, self.rum);
         let source = Source::of("peers", self.peers)?;
         let peers = peers(&source)?;
         let len = peers.len();
@@ -77,40 +77,41 @@ impl Columns<'_, '_> {
             .map(|headers| convert::borrow(headers))
             .collect();
 
-        let mut asked = Vec::with_capacity(len);
-        for (index, &peer) in peers.iter().enumerate() {
+        let (agents, services) = (agents.all(len), services.all(len));
+        let costs = costs.all(len)?;
+        let resource = |index| Resource {
+            agent: agents.get(index),
+            service: services.get(index),
+        };
+        let ask = |index: usize| {
             let request = Request {
                 authorization: credentials
                     .get(index)
                     .map_or(credential.as_deref(), Option::as_deref),
-                peer,
+                peer: peers[index],
                 headers: headers.get(index).map_or(&[], Vec::as_slice),
-            };
-            let resource = Resource {
-                agent: agents.get(index),
-                service: services.get(index),
             };
             let question = Question {
                 action,
-                resource,
-                rum: self.rum,
-                cost: costs.get(index)?,
+                resource: resource(index),
+                rum,
+                cost: costs.get(index),
             };
-            asked.push((request, question));
-        }
-        let now = self.now;
+            (request, question)
+        };
+        // What is put together for one request at a time stays in the caches.
         let decisions = py.detach(|| {
-            let mut decisions = vec![Decision::default(); len];
-            engine
-                .check_batch(&asked, now, &mut decisions)
-                .map(|()| decisions)
+            let mut decisions = Vec::with_capacity(len);
+            engine.check_each(
+                len,
+                |_| true,
+                ask,
+                now,
+                |_, decision| decisions.push(*decision),
+            );
+            decisions
         });
-        let decisions = decisions.map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Decisions::new(decisions, |index| {
-            asked
-                .get(index)
-                .map_or(Resource::default(), |(_, question)| question.resource)
-        }))
+        Ok(Decisions::new(decisions, resource))
     }
 }
 

@@ -315,13 +315,35 @@ impl Counts {
         }
     }
 
-    pub(crate) fn get(&self, index: usize) -> PyResult<u64> {
+    /// All of them, which may be read without the GIL.
+    pub(crate) fn all(self, len: usize) -> PyResult<All<u64>> {
         match self {
-            Self::Same(count) => Ok(*count),
-            Self::Each(counts) => Ok(counts.get(index).copied().unwrap_or_default()),
-            Self::Cells(integers) => integers
-                .get(index)
-                .ok_or_else(|| at("cost", index, "a whole number of events, 0 or more")),
+            Self::Same(count) => Ok(All::Same(count)),
+            Self::Each(counts) => Ok(All::Each(counts)),
+            Self::Cells(integers) => (0..len)
+                .map(|index| {
+                    integers
+                        .get(index)
+                        .ok_or_else(|| at("cost", index, "a whole number of events, 0 or more"))
+                })
+                .collect::<PyResult<_>>()
+                .map(All::Each),
+        }
+    }
+}
+
+/// A value for each request, or one for all.
+pub(crate) enum All<T> {
+    Same(T),
+    Each(Vec<T>),
+}
+
+impl<T: Copy> All<T> {
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> T {
+        match self {
+            Self::Same(value) => *value,
+            Self::Each(values) => values[index],
         }
     }
 }
@@ -369,11 +391,12 @@ impl<'a> Names<'a> {
         }
     }
 
-    pub(crate) fn get(&self, index: usize) -> Option<&str> {
+    /// All of them, which may be read without the GIL.
+    pub(crate) fn all(&self, len: usize) -> All<Option<&str>> {
         match self {
-            Self::Same(name) => *name,
-            Self::Each(names) => names.get(index).and_then(Option::as_deref),
-            Self::Cells(strings) => strings.get(index),
+            Self::Same(name) => All::Same(*name),
+            Self::Each(names) => All::Each(names.iter().map(Option::as_deref).collect()),
+            Self::Cells(strings) => All::Each((0..len).map(|index| strings.get(index)).collect()),
         }
     }
 }
