@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -160,13 +161,14 @@ func readSourcemap(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// unread is a body, and whether its end was seen.
+// unread is a body, and whether it was asked for, and its end seen.
 type unread struct {
 	io.ReadCloser
-	ended bool
+	asked, ended bool
 }
 
 func (u *unread) Read(p []byte) (int, error) {
+	u.asked = true
 	n, err := u.ReadCloser.Read(p)
 	u.ended = u.ended || err == io.EOF
 	return n, err
@@ -185,8 +187,12 @@ func patient(next http.Handler) http.Handler {
 		body := &unread{ReadCloser: r.Body}
 		heard.Body = body
 		next.ServeHTTP(w, heard)
-		// Who asks before it sends has its answer; net/http closes that connection.
-		if body.ended || r.Header.Get("Expect") != "" {
+		if body.ended {
+			return
+		}
+		if !body.asked && r.Header.Get("Expect") != "" {
+			// Who asks before it sends will send nothing now. net/http closes that connection, but would wait.
+			_ = control.SetReadDeadline(time.Now())
 			return
 		}
 		if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(unreadTimeout)) == nil {
@@ -251,9 +257,19 @@ func answerError(w http.ResponseWriter, err error) {
 }
 
 func answerJSON(w http.ResponseWriter, status int, about any) {
-	w.Header().Set("Content-Type", "application/json")
+	data, err := json.Marshal(about)
+	if err != nil {
+		status, data = http.StatusInternalServerError, nil
+	}
+	answerBytes(w, status, jsonType, append(data, '\n'))
+}
+
+// answerBytes says how long the answer is, so that a client that still sends has it whole before it has been heard out.
+func answerBytes(w http.ResponseWriter, status int, kind string, data []byte) {
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
 	// Whether it arrives is the client's business.
-	_ = json.NewEncoder(w).Encode(about)
+	_, _ = w.Write(data)
 }
