@@ -39,8 +39,8 @@ TARGETS = (
     (r"python/Starlette on uvicorn.* no gate", 0.95),
 )
 CALL_AND_ENGINE = "an empty call + the engine alone"
-# How many nanoseconds longer than its parts something may take: a whole decision than the limiter alone, one of Go's than a call that
-# does nothing and the engine.
+# How many nanoseconds longer than its parts something may take: a whole decision than the limiter alone, one of Go than an empty
+# call and the engine.
 OVER_TARGETS = {ALONE: 25.0, CALL_AND_ENGINE: 15.0}
 
 Row = dict[str, str | float | bool]
