@@ -11,7 +11,7 @@ export PREFIX DESTDIR
 T ?= 60
 BIN := .venv/bin
 # But for what is generated, or goes into what is.
-C_SOURCES := $(shell git ls-files '*.c' '*.cpp' '*.hpp' 'ffi/tests/c/*.h' 'examples/c-server/src/*.h')
+C_SOURCES := $(shell git ls-files '*.c' '*.cpp' '*.hpp' 'go/shim.h' 'ffi/tests/c/*.h' 'examples/c-server/src/*.h')
 WHEEL_SOURCES := $(shell find core/src cli/src python/src python/python -type f -not -name '*.pyc') \
 	Cargo.toml Cargo.lock core/Cargo.toml cli/Cargo.toml python/Cargo.toml python/pyproject.toml
 

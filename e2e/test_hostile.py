@@ -29,20 +29,6 @@ MAX_EVENT_BYTES = 300 * 1024
 MIB = 1024 * 1024
 
 
-OPEN_IN_GO = {
-    "test_a_stream_keeps_what_is_good_of_it[go-a deflate and garbage]": "it ignores what follows the end of a deflate stream",
-    "test_a_refused_client_that_sends_on_is_told_and_may_ask_again[go]": "net/http closes the connection of such a client",
-    "test_pages_of_other_origins_are_turned_away[go]": "the Go package has no call for the cross-origin rules yet",
-}
-"""What the Go server does not do as the others: each must fail until it is mended."""
-
-
-@pytest.fixture(autouse=True)
-def _open_in_go(request: pytest.FixtureRequest) -> None:
-    if reason := OPEN_IN_GO.get(request.node.name):
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
-
-
 def line(value: object) -> bytes:
     return json.dumps(value).encode() + b"\n"
 

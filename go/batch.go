@@ -19,8 +19,12 @@ type Query struct {
 }
 
 // LengthError says that there is not one place for each answer.
-type LengthError struct{ Asked, Room int }
+type LengthError struct {
+	// Asked is how many questions there were, Room how many places for answers.
+	Asked, Room int
+}
 
+// Error says both, and what is accepted.
 func (e *LengthError) Error() string {
 	return fmt.Sprintf("tollbar: found %d questions and room for %d answers: accepted is one place for each question", e.Asked, e.Room)
 }

@@ -102,6 +102,10 @@ type Config struct {
 	BurstMultiplier uint32
 	// RUM opens the RUM routes.
 	RUM bool
+	// RUMAllowOrigins are origins whose pages may send to the RUM routes; * stands for any text. None: all.
+	RUMAllowOrigins []string
+	// RUMAllowHeaders are headers that pages may send besides those that agents do.
+	RUMAllowHeaders []string
 	// TrustedProxies are whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
 	// IPv6Prefix: IPv6 clients are counted per prefix of this length. Default 64.
@@ -114,6 +118,8 @@ func (c *Config) c(memory *arena) *C.tollbar_config {
 	config.secret_tokens, config.secret_tokens_len = memory.list(c.SecretTokens)
 	config.allow_agent, config.allow_agent_len = memory.list(c.AllowAgent)
 	config.allow_service, config.allow_service_len = memory.list(c.AllowService)
+	config.rum_allow_origins, config.rum_allow_origins_len = memory.list(c.RUMAllowOrigins)
+	config.rum_allow_headers, config.rum_allow_headers_len = memory.list(c.RUMAllowHeaders)
 	if n := len(c.TrustedProxies); n != 0 {
 		config.trusted_proxies, config.trusted_proxies_len = alloc[C.tollbar_network](memory, n), C.size_t(n)
 		networks := unsafe.Slice(config.trusted_proxies, n)

@@ -177,6 +177,7 @@ func TestDecisionsDoNotAllocate(t *testing.T) {
 		"AdmitAddr":    func() { allowed = engine.AdmitAddr(stranger, 1).Allowed() },
 		"AdmitAddrs":   func() { engine.AdmitAddrs(charges, verdicts) },
 		"CheckBatch":   func() { engine.CheckBatch(queries, decisions) },
+		"AllowsOrigin": func() { allowed = engine.AllowsOrigin("https://shop.example") },
 		"ParsePeer":    func() { allowed = ParsePeer("203.0.113.9:8200").IsValid() },
 		"AdmitContext": func() { client.AdmitContext(context.Background(), 0) },
 	} {
@@ -216,12 +217,13 @@ apm-server:
   auth:
     secret_token: [one-secret-token, another-secret-token]
     anonymous: {enabled: true, allow_agent: [a, b], allow_service: [s], rate_limit: {ip_limit: 16, event_limit: 2}}
-  rum.enabled: true
+  rum: {enabled: true, allow_origins: ["https://*.shop.example"], allow_headers: [X-Trace, X-More]}
 tollbar: {trusted_proxies: [10.0.0.0/8, "2001:db8::/32"], ipv6_prefix: 48, burst_multiplier: 5}
 `)
 	built, err := New(Config{
 		SecretTokens: []string{"one-secret-token", "another-secret-token"}, Anonymous: On, AllowAgent: []string{"a", "b"},
 		AllowService: []string{"s"}, IPLimit: 16, EventLimit: 2, RUM: true, BurstMultiplier: 5, IPv6Prefix: 48,
+		RUMAllowOrigins: []string{"https://*.shop.example"}, RUMAllowHeaders: []string{"X-Trace", "X-More"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
 	})
 	if err != nil {
@@ -243,6 +245,30 @@ tollbar: {trusted_proxies: [10.0.0.0/8, "2001:db8::/32"], ipv6_prefix: 48, burst
 		if a != b {
 			t.Errorf("%+v: %+v by YAML, %+v built", q, a, b)
 		}
+	}
+	for _, engine := range []*Engine{yaml, built} {
+		if !engine.AllowsOrigin("https://www.shop.example") || engine.AllowsOrigin("https://shop.example.evil.example") || engine.AllowsOrigin("") {
+			t.Error("origins are not as configured")
+		}
+		if headers := engine.AllowHeaders(); !slices.Equal(headers, []string{"X-Trace", "X-More"}) {
+			t.Errorf("headers besides the agents': %q", headers)
+		}
+	}
+}
+
+func TestCrossOriginRulesFollowReloads(t *testing.T) {
+	engine := parse(t, shop)
+	if !engine.AllowsOrigin("https://evil.example") || !engine.AllowsOrigin("") || engine.AllowHeaders() != nil {
+		t.Error("by default all origins are allowed, and no more headers")
+	}
+	if err := engine.ReloadYAML(shop + "apm-server.rum: {allow_origins: ['https://shop.example'], allow_headers: [X-Trace]}\n"); err != nil {
+		t.Fatal(err)
+	}
+	if engine.AllowsOrigin("https://evil.example") || engine.AllowsOrigin("") || !engine.AllowsOrigin("HTTPS://Shop.Example") {
+		t.Error("the reload is not followed")
+	}
+	if headers := engine.AllowHeaders(); !slices.Equal(headers, []string{"X-Trace"}) {
+		t.Errorf("headers besides the agents': %q", headers)
 	}
 }
 
@@ -515,7 +541,7 @@ func TestAClosedEngineRefusesEverything(t *testing.T) {
 	if _, err := engine.Reloads(); !errors.Is(err, ErrClosed) {
 		t.Errorf("Reloads: %v", err)
 	}
-	if engine.Stats().Generation != 0 || engine.RecentRefusals() != nil || engine.Prometheus() != "" {
+	if engine.Stats().Generation != 0 || engine.RecentRefusals() != nil || engine.Prometheus() != "" || engine.AllowsOrigin("") || engine.AllowHeaders() != nil {
 		t.Error("there is something to tell of a closed engine")
 	}
 	var nobody Client

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // The address of a peer against net/netip: what netip reads as an address, with or without a port, is read as the same here.
@@ -109,7 +110,8 @@ func FuzzAuthorization(f *testing.F) {
 		}
 		raw, err := base64.StdEncoding.Strict().DecodeString(credential)
 		id, key, found := strings.Cut(string(raw), ":")
-		plain := err == nil && found && id != "" && key != "" && len(raw) < 256 && !strings.ContainsAny(credential, "\r\n")
+		// Ids are text: one that is not UTF-8 is none.
+		plain := err == nil && found && id != "" && utf8.ValidString(id) && key != "" && len(raw) < 256 && !strings.ContainsAny(credential, "\r\n")
 		switch {
 		case decision.Allowed && decision.Method == MethodSecretToken:
 			_, token, _ := strings.Cut(header, " ")

@@ -1,6 +1,7 @@
 /*
- * What Go calls: the C ABI with its structs taken apart. Go memory that holds Go pointers must not be passed to C, so every text comes as
- * a pointer and a length of its own, and the structs are put together here, on the C stack. Nothing is kept.
+ * What Go calls: the C ABI with its structs taken apart. Go memory that holds Go pointers must not be passed to C, so
+ * every text comes as a pointer and a length of its own, and the structs are put together here, on the C stack. Nothing
+ * is kept.
  */
 #ifndef TOLLBAR_GO_SHIM_H
 #define TOLLBAR_GO_SHIM_H
@@ -88,7 +89,8 @@ static inline void tbg_check_forwarded(const tollbar_engine *engine, uint64_t hi
     tollbar_request request = TOLLBAR_REQUEST_INIT;
     tollbar_header headers[3];
     tbg_request(&request, high, low, flags, auth, auth_len);
-    request.headers_len = tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
+    request.headers_len =
+        tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
     request.headers = headers;
     tollbar_question question = tbg_question(flags, cost, agent, agent_len, service, service_len);
     decision->size = sizeof *decision;
@@ -104,7 +106,8 @@ static inline tollbar_status tbg_authenticate(const tollbar_engine *engine, uint
     tollbar_request request = TOLLBAR_REQUEST_INIT;
     tollbar_header headers[3];
     tbg_request(&request, high, low, flags, auth, auth_len);
-    request.headers_len = tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
+    request.headers_len =
+        tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
     request.headers = headers;
     return tollbar_authenticate(engine, &request, flags & TBG_NOW ? &now : NULL, client);
 }
@@ -121,9 +124,11 @@ static inline tollbar_status tbg_verify(const tollbar_engine *engine, uint64_t h
     tollbar_request request = TOLLBAR_REQUEST_INIT;
     tollbar_header headers[3];
     tbg_request(&request, high, low, flags, auth, auth_len);
-    request.headers_len = tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
+    request.headers_len =
+        tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
     request.headers = headers;
-    return tollbar_verify_async(engine, &request, flags & TBG_NOW ? &now : NULL, (tollbar_verified_fn)tbg_verified, (void *)token);
+    return tollbar_verify_async(engine, &request, flags & TBG_NOW ? &now : NULL, (tollbar_verified_fn)tbg_verified,
+                                (void *)token);
 }
 
 tollbar_verdict tbg_verifier(void *userdata, tollbar_str id, tollbar_str key, uint32_t *privileges);
@@ -137,7 +142,8 @@ static inline tollbar_status tbg_set_verifier(const tollbar_engine *engine, uint
     return tollbar_set_verifier(engine, tbg_verifier, (void *)token, tbg_free_verifier, error);
 }
 
-static inline void tbg_client_decision(const tollbar_engine *engine, const tollbar_client *client, tollbar_decision *decision)
+static inline void tbg_client_decision(const tollbar_engine *engine, const tollbar_client *client,
+                                       tollbar_decision *decision)
 {
     decision->size = sizeof *decision;
     tollbar_client_decision(engine, client, decision);
@@ -152,7 +158,8 @@ static inline void tbg_client_check(const tollbar_engine *engine, const tollbar_
     tollbar_client_check(engine, client, &question, flags & TBG_NOW ? &now : NULL, decision);
 }
 
-static inline void tbg_client_rum_route(const tollbar_engine *engine, const tollbar_client *client, tollbar_decision *decision)
+static inline void tbg_client_rum_route(const tollbar_engine *engine, const tollbar_client *client,
+                                        tollbar_decision *decision)
 {
     decision->size = sizeof *decision;
     tollbar_client_rum_route(engine, client, decision);
@@ -186,6 +193,11 @@ static inline tollbar_status tbg_admit_ips(const tollbar_engine *engine, const t
     return tollbar_admit_ips(engine, charges, len, flags & TBG_NOW ? &now : NULL, admissions);
 }
 
+static inline bool tbg_allows_origin(const tollbar_engine *engine, const char *origin, size_t len)
+{
+    return tollbar_engine_allows_origin(engine, tbg_str(origin, len));
+}
+
 static inline tollbar_status tbg_ip_parse(const char *text, size_t len, tollbar_ip *ip)
 {
     return tollbar_ip_parse(tbg_str(text, len), ip);
@@ -194,10 +206,12 @@ static inline tollbar_status tbg_ip_parse(const char *text, size_t len, tollbar_
 static inline size_t tbg_message(const tollbar_decision *decision, const char *agent, size_t agent_len,
                                  const char *service, size_t service_len, char *buffer, size_t capacity)
 {
-    return tollbar_decision_message(decision, tbg_str(agent, agent_len), tbg_str(service, service_len), buffer, capacity);
+    return tollbar_decision_message(decision, tbg_str(agent, agent_len), tbg_str(service, service_len), buffer,
+                                    capacity);
 }
 
-/* One of many requests: its texts stand in one buffer, one after the other, so that there is no pointer in here. -1: none. */
+/* One of many requests: its texts stand in one buffer, one after the other, so that there is no pointer in here. -1:
+ * none. */
 typedef struct tbg_item {
     uint64_t high, low, cost;
     int64_t auth, forwarded, real_ip, forwarded_for, agent, service; /* lengths */
@@ -242,7 +256,8 @@ static inline void tbg_check_batch(const tollbar_engine *engine, const tbg_item 
     tollbar_check_batch(engine, requests, questions, len, flags & TBG_NOW ? &now : NULL, decisions);
 }
 
-/* For the bench, and not inlined: what a call costs that does nothing, and what the engine takes for `n` decisions without Go. */
+/* For the bench, and not inlined: what a call costs that does nothing, and what the engine takes for `n` decisions
+ * without Go. */
 void tbg_nothing(const tollbar_engine *engine, uint64_t high, uint64_t low, uint32_t flags, const char *auth,
                  size_t auth_len, const char *agent, size_t agent_len, const char *service, size_t service_len,
                  uint64_t cost, uint64_t now, tollbar_decision *decision);

@@ -146,8 +146,11 @@ type RecentRefusal struct {
 	Generation uint64
 	// Client is whom the rate limit counts.
 	Client netip.Prefix
+	// Reason is why.
 	Reason Reason
+	// Method is how the client was identified.
 	Method Method
+	// Action is what it wanted to do.
 	Action Action
 	// Agent and Service are as far as they were known.
 	Agent, Service string

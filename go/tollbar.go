@@ -39,6 +39,8 @@ package tollbar
 // #cgo nocallback tbg_client_reserve
 // #cgo noescape tbg_message
 // #cgo nocallback tbg_message
+// #cgo noescape tbg_allows_origin
+// #cgo nocallback tbg_allows_origin
 // #cgo noescape tbg_ip_parse
 // #cgo nocallback tbg_ip_parse
 // #cgo noescape tbg_nothing

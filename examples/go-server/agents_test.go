@@ -53,9 +53,10 @@ tollbar.burst_multiplier: 6
 // intake is a server of this program's, in this process.
 type intake struct {
 	*httptest.Server
-	grpc string
-	file string
-	out  *output
+	engine *tollbar.Engine
+	grpc   string
+	file   string
+	out    *output
 }
 
 func start(t *testing.T) *intake {
@@ -90,7 +91,7 @@ func start(t *testing.T) *intake {
 	t.Cleanup(calls.Stop)
 	server := httptest.NewServer(newHandler(engine, out))
 	t.Cleanup(server.Close)
-	return &intake{server, listener.Addr().String(), file, out}
+	return &intake{server, engine, listener.Addr().String(), file, out}
 }
 
 type written struct {
@@ -340,6 +341,7 @@ func TestStreams(t *testing.T) {
 		{"gzip", "/intake/v2/events", "gzip", zipped, 202, 2, ""},
 		{"gzip that does not say so", "/intake/v2/events", "", zipped, 202, 2, ""},
 		{"zlib", "/intake/v2/events", "deflate", squeezed(func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }), 202, 2, ""},
+		{"zlib, and something behind it", "/intake/v2/events", "deflate", squeezed(func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }) + "x", 400, 2, `"accepted":2`},
 		{"nothing, gzipped", "/intake/v2/events", "gzip", "", 202, 0, ""},
 		{"cut off", "/intake/v2/events", "gzip", zipped[:len(zipped)-9], 400, 2, `"accepted":2`},
 		{"no compression of ours", "/intake/v2/events", "br", "x", 415, 0, "unsupported content encoding"},

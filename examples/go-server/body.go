@@ -40,9 +40,10 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// inflated bounds what a small body may become.
+// inflated bounds what a small body may become, and lets nothing follow it.
 type inflated struct {
 	io.Reader
+	rest  *bufio.Reader
 	from  *wire
 	given int64
 }
@@ -52,6 +53,14 @@ func (i *inflated) Read(p []byte) (int, error) {
 	i.given += int64(n)
 	if i.given > max(ratioFree, i.from.taken*maxRatio) {
 		return 0, fail(http.StatusRequestEntityTooLarge, "the body inflates to more than %d times its size; accepted is less", maxRatio)
+	}
+	if err == io.EOF {
+		// Readers of deflate stop at the end of their stream, and say nothing of what comes behind it.
+		if _, more := i.rest.Peek(1); more != io.EOF {
+			if err = more; more == nil {
+				err = errors.New("something follows its end")
+			}
+		}
 	}
 	var known *failure
 	if err != nil && err != io.EOF && !errors.As(err, &known) {
@@ -93,7 +102,7 @@ func body(w http.ResponseWriter, r *http.Request) (io.Reader, error) {
 	if err != nil {
 		return nil, fail(http.StatusBadRequest, "the body is damaged: %v", err)
 	}
-	return &inflated{Reader: decoded, from: from}, nil
+	return &inflated{Reader: decoded, rest: start, from: from}, nil
 }
 
 // whole is the body in memory.

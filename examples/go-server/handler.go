@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func newHandler(engine *tollbar.Engine, out *output) http.Handler {
 		mux.HandleFunc("POST "+path, signal.serve(out))
 	}
 	gated := httpgate.Handler(engine, mux, httpgate.WithRules(httpgate.APM(), nil), httpgate.WithDenial(deny))
-	return cors(gated)
+	return patient(cors(engine, gated))
 }
 
 // root says what this server is, but only to the authenticated.
@@ -160,30 +161,81 @@ func readSourcemap(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// cors lets browsers send from every site that is monitored: the origin is echoed, a preflight is answered without authentication, and refusals
-// too can be read by the page that caused them.
-func cors(next http.Handler) http.Handler {
+// unread is a body, and whether it was asked for, and its end seen.
+type unread struct {
+	io.ReadCloser
+	asked, ended bool
+}
+
+func (u *unread) Read(p []byte) (int, error) {
+	u.asked = true
+	n, err := u.ReadCloser.Read(p)
+	u.ended = u.ended || err == io.EOF
+	return n, err
+}
+
+// patient answers at once, also a client that is still sending, and then hears it out, within bounds. net/http would close the connection
+// of one that has much left to send: it might never read why it was refused, and would have to connect again.
+func patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		if r.ContentLength == 0 || control.EnableFullDuplex() != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		heard := r.WithContext(r.Context())
+		body := &unread{ReadCloser: r.Body}
+		heard.Body = body
+		next.ServeHTTP(w, heard)
+		if body.ended {
+			return
+		}
+		if !body.asked && r.Header.Get("Expect") != "" {
+			// Who asks before it sends will send nothing now. net/http closes that connection, but would wait.
+			_ = control.SetReadDeadline(time.Now())
+			return
+		}
+		if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(unreadTimeout)) == nil {
+			// However it ends: net/http closes the connection if something is left.
+			_, _ = io.CopyN(io.Discard, body, maxUploadBytes)
+		}
+	})
+}
+
+// cors lets browsers send from the sites that apm-server.rum.allow_origins lists: the origin is echoed, a preflight is answered without
+// authentication, and refusals too can be read by the page that caused them. Pages of other origins are turned away before anything else
+// is looked at.
+func cors(engine *tollbar.Engine, next http.Handler) http.Handler {
 	rules := httpgate.APM()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !rules[r.URL.Path].RUM {
 			next.ServeHTTP(w, r)
 			return
 		}
-		header := w.Header()
+		origin, header := r.Header.Get("Origin"), w.Header()
+		allowed := engine.AllowsOrigin(origin)
 		header.Add("Vary", "Origin")
-		if origin := r.Header.Get("Origin"); origin != "" {
+		if origin != "" && allowed {
 			header.Set("Access-Control-Allow-Origin", origin)
 			header.Set("Access-Control-Expose-Headers", "Etag, Retry-After")
 		}
-		if r.Method != http.MethodOptions {
+		switch {
+		case r.Method == http.MethodOptions:
+			header.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+			header.Set("Access-Control-Allow-Headers", strings.Join(append(agentHeaders(), engine.AllowHeaders()...), ", "))
+			header.Set("Access-Control-Max-Age", "3600")
+			w.WriteHeader(http.StatusOK)
+		case !allowed:
+			answerError(w, fail(http.StatusForbidden, "forbidden request: origin: '%.100s' is not allowed", origin))
+		default:
 			next.ServeHTTP(w, r)
-			return
 		}
-		header.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
-		header.Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding, Accept, If-None-Match")
-		header.Set("Access-Control-Max-Age", "3600")
-		w.WriteHeader(http.StatusOK)
 	})
+}
+
+// agentHeaders are what RUM agents send.
+func agentHeaders() []string {
+	return []string{"Content-Type", "Content-Encoding", "Accept", "If-None-Match"}
 }
 
 // deny words the gate's refusals as APM Server does, and OTLP's as OTLP does.
@@ -205,9 +257,19 @@ func answerError(w http.ResponseWriter, err error) {
 }
 
 func answerJSON(w http.ResponseWriter, status int, about any) {
-	w.Header().Set("Content-Type", "application/json")
+	data, err := json.Marshal(about)
+	if err != nil {
+		status, data = http.StatusInternalServerError, nil
+	}
+	answerBytes(w, status, jsonType, append(data, '\n'))
+}
+
+// answerBytes says how long the answer is, so that a client that still sends has it whole before it has been heard out.
+func answerBytes(w http.ResponseWriter, status int, kind string, data []byte) {
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
 	// Whether it arrives is the client's business.
-	_ = json.NewEncoder(w).Encode(about)
+	_, _ = w.Write(data)
 }

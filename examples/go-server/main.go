@@ -32,6 +32,8 @@ const (
 	headTimeout  = 10 * time.Second
 	idleTimeout  = 30 * time.Second
 	drainTimeout = 10 * time.Second
+	// A client that was answered before it had sent all is heard for so long.
+	unreadTimeout = 10 * time.Second
 )
 
 type options struct{ config, listen, grpc, output string }

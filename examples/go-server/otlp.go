@@ -295,9 +295,5 @@ func answer(w http.ResponseWriter, code int, kind string, message proto.Message)
 	if err != nil {
 		code, data = http.StatusInternalServerError, nil
 	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(code)
-	// Whether it arrives is the client's business.
-	_, _ = w.Write(data)
+	answerBytes(w, code, kind, data)
 }
