@@ -178,10 +178,11 @@ impl Engine {
     ) {
         let mut clock_read = None;
         let now = self.timed(now, &mut clock_read);
+        let mut clients = Clients::default();
         for first in (0..count).step_by(AT_ONCE) {
             let chunk = first..count.min(first.saturating_add(AT_ONCE));
             let snapshot = self.snapshot.load();
-            let mut clients = Clients::default();
+            clients.clear();
             // A bit for each that is not to be decided. Beside the others, so that it can be a constant where all pass.
             let mut left_out = 0_u64;
             for i in chunk.clone() {
@@ -280,6 +281,11 @@ struct Clients {
 const _: () = assert!(AT_ONCE <= u64::BITS as usize);
 
 impl Clients {
+    /// Forgets those of the requests before.
+    fn clear(&mut self) {
+        (self.len, self.anonymous) = (0, 0);
+    }
+
     fn push(&mut self, identity: Identity, n: u64) {
         self.identities[self.len] = identity;
         self.len += 1;
