@@ -37,6 +37,7 @@ lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
 	cd fuzz && cargo fmt --check && cargo clippy --locked -- -D warnings
 	clang-format --dry-run --Werror $(C_SOURCES)
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS='-D warnings' cargo doc --package tollbar --no-default-features --no-deps --locked --quiet
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
 	$(PYTHON) scripts/constant_time_report.py --check
