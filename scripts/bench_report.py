@@ -4,8 +4,8 @@ Criterion's are read from where it keeps them; benches of other kinds leave such
 what the machine is and does before anything is measured.
 
 Times are medians in nanoseconds for one operation of each thread; `ratio` is how many times faster ours is (or smaller, where the
-unit is bytes). A row that has a target says whether it was met; targets hold for a machine that does nothing else. `kind` is `peer`,
-or `floor` for what no peer is: a part of ours alone, a call that does nothing, no gate at all.
+unit is bytes). A row that has a target says whether it was met; targets hold for a machine that does nothing else. `kind` is
+`peer`, or `floor` for what no peer is: a part of ours alone, a call that does nothing, no gate at all.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ ENGINE_TARGET = 25.0
 
 # What is compared with that is no peer.
 FLOORS = re.compile(
-    r"tollbar, .*|one thread|empty PyO3 call|the same call in Rust|an empty call \+ the engine alone|no gate|60 ns|check one by one"
-    r"|governor direct|an engine made anew"
+    r"tollbar, .*|one thread|empty PyO3 call|the same call in Rust|an empty call \+ the engine alone|no gate|60 ns"
+    r"|check one by one|governor direct|an engine made anew"
 )
 BEGIN = ROOT / "target" / "bench" / "begin.json"
 
@@ -97,7 +97,8 @@ def versions() -> dict[str, dict[str, str]]:
     return {
         "tools": {
             "tollbar": locked["tollbar"],
-            "commit": said("git", "rev-parse", "--short=12", "HEAD") + (" and changes" if said("git", "status", "--porcelain", "-uno") else ""),
+            "commit": said("git", "rev-parse", "--short=12", "HEAD")
+            + (" and changes" if said("git", "status", "--porcelain", "-uno") else ""),
             "rustc": said("rustc", "--version").removeprefix("rustc "),
             "cc": said("cc", "--version").partition("\n")[0],
             "go": said("go", "version").removeprefix("go version "),
@@ -152,7 +153,9 @@ def other_rows() -> list[Row]:
     """The rows of benches that criterion knows nothing of."""
     files = sorted((ROOT / "target" / "bench" / "rows").glob("*.json"))
     found = [made for file in files for made in json.loads(file.read_text())]
-    return [row(made["name"], made["ours"], made["peer_name"], made["peer"], made["ratio"], made.get("unit", "ns")) for made in found]
+    return [
+        row(made["name"], made["ours"], made["peer_name"], made["peer"], made["ratio"], made.get("unit", "ns")) for made in found
+    ]
 
 
 def main(arguments: list[str]) -> int:

@@ -1,8 +1,8 @@
 """Turns the report of the benches into a page and its plots: `benchmarks_page.py REPORT.json DIRECTORY`.
 
 Without arguments: docs/benchmarks.md, of docs/benchmarks/report.json alone. `--take` replaces that report with
-target/bench/report.json first, if that is of `make bench-full`. `--check` fails if the page says anything else than its report; that the
-plots show it, too, is a test of the crate that draws them (benches/tests/plots.rs).
+target/bench/report.json first, if that is of `make bench-full`. `--check` fails if the page says anything else than its report;
+that the plots show it, too, is a test of the crate that draws them (benches/tests/plots.rs).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REASONS = (
     (r".* governor direct", "One counter for everybody, no address looked up: a floor, not a limiter by address."),
     (
         r".*/[2-9] one thread",
-        "Each charge is a compare-and-swap on a cache line that another core may have had last ([architecture](ARCHITECTURE.md)).",
+        "Each charge is a compare-and-swap on a line that another core may have had last ([architecture](ARCHITECTURE.md)).",
     ),
     (r"churn/.* tollbar, resident", "Whoever is new claims a counter, in three compare-and-swaps."),
     (r"churn/.*", "The LRU takes its oldest entry; ours looks at 16 candidates and claims one against rivals."),
@@ -51,7 +51,10 @@ REASONS = (
     (r"go/Check .*", "A call of cgo, and a decision translated."),
     (r"python/check.* empty PyO3 call", "The call of Python does nothing else."),
     (r"python/Starlette.* no gate", "A gate costs something."),
-    (r"python/Starlette.*", "Requests go through a server, which costs far more than either gate; differences are near its noise."),
+    (
+        r"python/Starlette.*",
+        "Requests go through a server, which costs far more than either gate; differences are near its noise.",
+    ),
     (r"python/batch.* 60 ns", "The aim was 60 ns."),
 )
 
@@ -65,7 +68,11 @@ def number(value: float) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """In a unit that is easy to read."""
-    steps = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")] if unit == "ns" else [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "bytes")]
+    steps = (
+        [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")]
+        if unit == "ns"
+        else [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "bytes")]
+    )
     size, name = next(((size, name) for size, name in steps if value >= size), steps[-1])
     return f"{number(value / size)} {name}"
 
@@ -116,7 +123,14 @@ def against(rows: list[Row], *, named: bool = True) -> list[str]:
     lines = ["| Bench | Ours | Beside it | | Ratio | Target |", "|---|---:|---|---:|---:|---|"]
     for row in rows:
         unit = row["unit"]
-        cells = [row["name"], quantity(row["ours"], unit), row["peer_name"], quantity(row["peer"], unit), number(row["ratio"]), target(row)]
+        cells = [
+            row["name"],
+            quantity(row["ours"], unit),
+            row["peer_name"],
+            quantity(row["peer"], unit),
+            number(row["ratio"]),
+            target(row),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines if len(lines) > 2 or not named else ["Not measured in this run."]
 
@@ -156,7 +170,14 @@ def explained(rows: list[Row], none: str) -> list[str]:
     for row in sorted(rows, key=lambda row: row["ratio"]):
         unit, name = row["unit"], f"{row['name']} {row['peer_name']}"
         why = next((why for pattern, why in REASONS if re.fullmatch(pattern, name)), "")
-        cells = [row["name"], quantity(row["ours"], unit), row["peer_name"], quantity(row["peer"], unit), number(row["ratio"]), why]
+        cells = [
+            row["name"],
+            quantity(row["ours"], unit),
+            row["peer_name"],
+            quantity(row["peer"], unit),
+            number(row["ratio"]),
+            why,
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -173,9 +194,13 @@ def about(report: dict[str, Any]) -> list[str]:
     """The machine and the versions."""
     machine, versions = report["machine"], report["versions"]
     tools = versions["tools"]
-    packages = {name: ", ".join(f"{package} {version}" for package, version in versions[name].items()) for name in ("rust", "go", "python")}
+    packages = {
+        name: ", ".join(f"{package} {version}" for package, version in versions[name].items())
+        for name in ("rust", "go", "python")
+    }
     return [
-        f"- Processor: {machine['processor']} ({machine['architecture']}), {machine['cores']} cores, {machine['memory_gib']} GiB.",
+        f"- Processor: {machine['processor']} ({machine['architecture']}), {machine['cores']} cores; "
+        f"{machine['memory_gib']} GiB.",
         f"- System: {machine['system']} {machine['kernel']}; load before the first bench: {machine['load_before']}.",
         f"- Tollbar {tools['tollbar']}, commit {tools['commit']}.",
         f"- Rust {tools['rustc']}; C {tools['cc']}; Go {tools['go']}; Python {tools['python']}.",
@@ -213,18 +238,19 @@ def page(report: dict[str, Any]) -> str:
         + ("" if report["mode"] == "full" else "This was the quick form; `make bench-full` measures more sizes, and longer. ")
         + "All figures: [report.json](benchmarks/report.json).",
         "",
-        "The rules: the same addresses in the same random order, the same quota and the same kind of clock on both sides, all in one run.",
-        "Times are medians (of C and Go the best of many rounds), for one decision of each thread. The ratio is how many times faster ours is, or",
-        "smaller. On a shared machine times are worth little and ratios more.",
+        "The rules: the same addresses in the same random order, the same quota and the same kind of clock on both sides,",
+        "all in one run. Times are medians (of C and Go the best of many rounds), for one decision of each thread. The ratio is",
+        "how many times faster ours is, or smaller. On a shared machine times are worth little and ratios more.",
         "",
         "- *governor* is the Rust crate, keyed by address: GCRA in an unbounded concurrent map.",
-        "- *mutex+lru* is what APM Server and most servers do: a mutex around an LRU of token buckets; in Go *mutex+lru+rate*, of",
-        "  `golang-lru` and `golang.org/x/time/rate`.",
+        "- *mutex+lru* is what APM Server and most servers do: a mutex around an LRU of token buckets; in Go it is",
+        "  *mutex+lru+rate*, of `golang-lru` and `golang.org/x/time/rate`.",
         "- *limits*, *slowapi* are Python's; *limits + hmac.compare_digest* is what a service would write without Tollbar.",
         "",
         "## Latency against table size",
         "",
-        "The rate limit alone on one thread: address in, verdict out, with the clock; all are admitted. Ours has counters for 10/7 of the addresses.",
+        "The rate limit alone on one thread: address in, verdict out, with the clock; all are admitted. Ours has counters",
+        "for 10/7 of the addresses.",
         "",
         "![Latency against the number of addresses](benchmarks/latency.svg)",
         "",
@@ -242,7 +268,8 @@ def page(report: dict[str, Any]) -> str:
         "",
         "## Memory against addresses",
         "",
-        "What is allocated once so many addresses have come, counted by the allocator. Ours is fixed by `ip_limit`, whoever comes.",
+        "What is allocated once so many addresses have come, counted by the allocator. Ours is fixed by",
+        "`ip_limit`, whoever comes.",
         "",
         "![Memory against addresses](benchmarks/memory.svg)",
         "",
@@ -250,9 +277,9 @@ def page(report: dict[str, Any]) -> str:
         "",
         "## The cost of a reload",
         "",
-        "A new configuration with other limits, while every client owes something. Ours takes over what each of them owes before the call returns,",
-        "and decisions go on meanwhile. The peers do less: governor can't change a quota, so it is made anew, and everybody has a new",
-        "burst; the LRU is resized under its lock.",
+        "A new configuration with other limits, while every client owes something. Ours takes over what each of them owes before",
+        "the call returns, and decisions go on meanwhile. The peers do less: governor can't change a quota, so it is made anew,",
+        "and everybody has a new burst; the LRU is resized under its lock.",
         "",
         "![The cost of a reload](benchmarks/reload.svg)",
         "",
@@ -260,8 +287,9 @@ def page(report: dict[str, Any]) -> str:
         "",
         "## What a call costs in each language",
         "",
-        "One decision on an anonymous event of one of 1,000 addresses. The floor: in C the same call in Rust, in Go an empty call of cgo and the",
-        "engine's own time, in Python an empty call of PyO3. The peers are limiters alone, and look at no agent or service.",
+        "One decision on an anonymous event of one of 1,000 addresses. The floor: in C the same call in Rust, in Go an",
+        "empty call of cgo and the engine's own time, in Python an empty call of PyO3.",
+        "The peers are limiters alone, and look at no agent or service.",
         "",
         "![What a call costs in each language](benchmarks/calls.svg)",
         "",
@@ -290,7 +318,20 @@ def write(report: Path, folder: Path) -> None:
     if report.resolve() != copy.resolve():
         shutil.copy(report, copy)
     (folder / "benchmarks.md").write_text(page(json.loads(copy.read_text())))
-    command = ["cargo", "run", "--release", "--locked", "--quiet", "--package", "tollbar-benches", "--bin", "plots", "--", copy, plots]
+    command = [
+        "cargo",
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "tollbar-benches",
+        "--bin",
+        "plots",
+        "--",
+        str(copy),
+        str(plots),
+    ]
     subprocess.run(command, cwd=ROOT, check=True)
 
 

@@ -1,5 +1,7 @@
-"""Every example of the READMEs and the guide is run as it stands: here Python, configurations, and commands; the other languages where they are
-at home. What is run nowhere is named, with the reason."""
+"""Every example of the READMEs and the guide is run as it stands: here Python, configurations, and commands.
+
+Other languages are run where they are at home. What is run nowhere is named, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -72,14 +74,18 @@ RUN_ELSEWHERE = {
     ("go/README.md", "go"): "go/readme_test.go",
 }
 NOT_RUN = {
-    ("README.md", "make run     # builds everything, starts the reference ingestor on 127.0.0.1:8200, and prints what to try"): (
-        "what CI does: the second command runs this test, the first one's program is tested in test_program.py"
-    ),
+    (
+        "README.md",
+        "make run     # builds everything, starts the reference ingestor on 127.0.0.1:8200, and prints what to try",
+    ): ("what CI does: the second command runs this test, the first one's program is tested in test_program.py"),
     ("CONTRIBUTING.md", "make test    # everything that CI checks, in every language; installs what is missing"): (
         "that is what runs this test"
     ),
     ("docs/ARCHITECTURE.md", "peer, headers, authorization            what is asked for"): "a drawing",
-    ("docs/guide/quick-starts.md", "pip install tollbar"): "installs from a registry; the wheel is tested in test_wheel.py",
+    (
+        "docs/guide/quick-starts.md",
+        "pip install tollbar",
+    ): "installs from a registry; the wheel is tested in test_wheel.py",
     ("docs/guide/quick-starts.md", "cc example.c $(pkg-config --cflags --libs tollbar)"): (
         "ffi/tests/run.sh compiles the README's program by the same words"
     ),
@@ -111,7 +117,8 @@ def test_the_examples_that_are_run_elsewhere_are() -> None:
     for (page, language), runner in RUN_ELSEWHERE.items():
         assert blocks(page, re.escape(language)), f"{page} has no {language}"
         text = (ROOT / runner).read_text()
-        assert "README.md" in text and (language == "rust" or f"```{language}" in text), runner
+        assert "README.md" in text, runner
+        assert language == "rust" or f"```{language}" in text, runner
 
 
 def test_the_guide_shows_the_quick_start_of_every_language() -> None:

@@ -298,7 +298,14 @@ impl Answer {
     /// The decision is that of Rust.
     pub(super) fn assert_is(&self, i: usize, expected: &Decision, resource: Resource<'_>) {
         self.0.assert_untouched();
-        let decision = self.0.read(i).expect("it is there");
+        let mut decision = self.0.read(i).expect("it is there");
+        assert_eq!(
+            decision.size,
+            self.0.size(),
+            "another size than the caller's"
+        );
+        // This copy is no larger than what is known here.
+        decision.size = size_of::<tollbar_decision>();
         let pointer = &raw const decision;
         // SAFETY: it is there, and what is returned is static text with a NUL at its end.
         unsafe {

@@ -135,6 +135,11 @@ impl<T: Copy> Structs<T> {
             .cast()
     }
 
+    /// The size that the first says.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// The i-th, after it was written; `None` if there is no such thing in this memory.
     pub(super) fn read(&self, i: usize) -> Option<T> {
         let fine = !self.null
@@ -183,7 +188,7 @@ impl<T: Copy> Values<T> {
     ) -> Self {
         let kind = bytes.u8();
         let null = kind >= 250;
-        let shift = usize::from((245..250).contains(&kind));
+        let shift = usize::from(align_of::<T>() > 1 && (245..250).contains(&kind));
         if null && !optional {
             wrongs.push(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT);
         } else if shift != 0 {

@@ -111,8 +111,8 @@ impl Both {
             self.now += u64::from(bytes.u32());
         }
         match call & 0x7f {
-            0..=23 => self.check(bytes, tollbar_check),
-            24..=27 => self.check(bytes, tollbar_check_blocking),
+            0..=23 => self.check(bytes, tollbar_check, false),
+            24..=27 => self.check(bytes, tollbar_check_blocking, true),
             28..=39 => self.check_batch(bytes),
             40..=55 => self.authenticate(bytes),
             56..=71 => self.ask_client(bytes),
@@ -164,6 +164,7 @@ impl Both {
             *const u64,
             *mut tollbar_decision,
         ) -> tollbar_status,
+        blocking: bool,
     ) {
         let mut wrongs = Vec::new();
         let engine = self.engine(bytes, &mut wrongs);
@@ -186,7 +187,6 @@ impl Both {
             answer.assert_refused(0, status, &wrongs);
             return;
         }
-        let blocking = function as usize == tollbar_check_blocking as usize;
         if asked.request.malformed && (blocking || status as u32 != 0) {
             // A header that was met is none. Where nothing blocks it is met while the decision is made, which had its effects.
             let wrongs = [
@@ -195,7 +195,7 @@ impl Both {
             ];
             answer.assert_refused(0, status, &wrongs);
             if !blocking {
-                self.in_rust(&asked, false);
+                let _ = self.in_rust(&asked, false);
             }
             return;
         }
@@ -310,7 +310,9 @@ impl Both {
             }
             if wrongs.is_empty() && !waits {
                 // The header was met while the client was identified, which counts.
-                asked.with(|request| drop(self.rust.authenticate_at(request, Some(self.now))));
+                asked.with(|request| {
+                    let _ = self.rust.authenticate_at(request, Some(self.now));
+                });
             }
             return;
         }
