@@ -20,6 +20,9 @@ DOCS = ROOT / "docs"
 OURS = "tollbar"
 MEASURED = ROOT / "target" / "bench" / "report.json"
 
+# A load from which on others were at work.
+BUSY = 0.5
+
 Row = dict[str, Any]
 Series = dict[str, dict[int, float]]
 
@@ -210,6 +213,13 @@ def about(report: dict[str, Any]) -> list[str]:
     ]
 
 
+def busy(report: dict[str, Any]) -> list[str]:
+    """A warning, if other programs ran."""
+    if report["machine"]["load_before"] < BUSY:
+        return []
+    return ["", "**The machine did other things meanwhile**: times are worth little here, and ratios not much more."]
+
+
 def page(report: dict[str, Any]) -> str:
     """The page, made of the report alone."""
     rows = report["benches"]
@@ -233,6 +243,7 @@ def page(report: dict[str, Any]) -> str:
         "## What was measured, and on what",
         "",
         *about(report),
+        *busy(report),
         "",
         f"To repeat it: `{command}`, on a machine that does nothing else; it installs what is missing. "
         + ("" if report["mode"] == "full" else "This was the quick form; `make bench-full` measures more sizes, and longer. ")
