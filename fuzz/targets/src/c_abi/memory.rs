@@ -145,7 +145,7 @@ impl<T: Copy> Structs<T> {
         let fine = !self.null
             && self.shift == 0
             && (size_of::<T>()..=LARGEST).contains(&self.size)
-            && self.size % WORD == 0;
+            && self.size.is_multiple_of(WORD);
         // SAFETY: within the memory, which was written as a whole in any case.
         fine.then(|| unsafe {
             self.memory
