@@ -17,7 +17,7 @@ WHEEL_SOURCES := $(shell find core/src cli/src python/src python/python -type f 
 
 .PHONY: help
 help: ## Lists the commands.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: run
 run: .venv/.wheel ## Starts the reference ingestor on 127.0.0.1:8200 and prints what to try.
@@ -37,9 +37,11 @@ lint: setup .venv/.wheel ## Formatters and linters, all of them strict.
 	cd fuzz && cargo fmt --check && cargo clippy --locked -- -D warnings
 	clang-format --dry-run --Werror $(C_SOURCES)
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS='-D warnings' cargo doc --package tollbar --no-default-features --no-deps --locked --quiet
 	cd python && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 	cd python && ../$(BIN)/python -m mypy.stubtest tollbar._tollbar
 	$(PYTHON) scripts/constant_time_report.py --check
+	$(PYTHON) scripts/benchmarks_page.py --check
 	$(BIN)/ruff check e2e scripts && $(BIN)/ruff format --check e2e scripts && $(BIN)/mypy --strict e2e scripts
 
 .PHONY: test-rust
@@ -73,6 +75,15 @@ test-instructions: setup ## The instructions of a decision, against benches/inst
 .PHONY: fuzz
 fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
 	fuzz/run.sh $(T)
+
+.PHONY: coverage
+coverage: setup ## Lines of core that its tests and the fuzz corpora run; fails under 95 %. Builds all of it anew: minutes.
+	$(PYTHON) scripts/coverage.py
+
+.PHONY: mutants
+mutants: setup ## Breaks ratelimit, credential and client_ip in every small way; the tests must notice. Takes hours (SHARD=1/8: an eighth).
+	@cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --locked
+	cargo mutants --package tollbar --jobs 1 --output target/mutants $(if $(SHARD),--shard $(SHARD))
 
 .PHONY: test-python
 test-python: .venv/.wheel ## The wheel, the ingestor and the examples of the READMEs.
@@ -112,14 +123,17 @@ C_SERVER := PKG_CONFIG_PATH=$(CURDIR)/target/stage/lib/pkgconfig $(MAKE) --no-pr
 	LDFLAGS=-Wl,-rpath,$(CURDIR)/target/stage/lib
 
 .PHONY: bench
-bench: .venv/.wheel wrk ## Benches against peers; writes target/bench/report.json.
-	@rm -rf target/bench/rows
-	cargo bench --package tollbar-benches --locked -- --noplot
-	scripts/go_bench.sh && $(PYTHON) scripts/go_rows.py
-	cargo build --release --locked --package tollbar-bench-empty
-	@mkdir -p target/bench/python && cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
-	PYTHONPATH=target/bench/python $(BIN)/python python/benches/report.py target/bench/rows/python.json
-	$(PYTHON) scripts/bench_report.py
+bench: .venv/.wheel wrk ## Benches of all languages against peers, quick: target/bench/report.json and target/bench/page.
+	scripts/bench.sh quick
+
+.PHONY: bench-full
+bench-full: .venv/.wheel wrk ## The same with all sizes, and long; writes docs/benchmarks.md. For a machine that does nothing else.
+	scripts/bench.sh full
+	$(PYTHON) scripts/benchmarks_page.py --take
+
+.PHONY: benchmarks-page
+benchmarks-page: setup ## Writes docs/benchmarks.md and its plots anew, of docs/benchmarks/report.json.
+	$(PYTHON) scripts/benchmarks_page.py
 
 .PHONY: constant-time
 constant-time: setup ## Measures whether time tells anything about tokens; writes docs/constant-time.md.

@@ -6,13 +6,13 @@ cd "$(dirname "$0")"
 
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-	targets=(authorization client_ip config ratelimit reload)
+	targets=(authorization c_abi client_ip config ratelimit reload)
 fi
 
 export RUSTC_BOOTSTRAP=1
 for target in "${targets[@]}"; do
 	covering=$(mktemp -d)
-	cargo fuzz run --fuzz-dir . --sanitizer "${SANITIZER:-none}" "$target" "$covering" "corpus/$target" -- \
+	cargo fuzz run --fuzz-dir . --sanitizer "${SANITIZER:-none}" --target-dir "target/${SANITIZER:-none}" "$target" "$covering" "corpus/$target" -- \
 		-set_cover_merge=1 -max_len=4096 </dev/null
 	find "corpus/$target" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
 	named=$(find "corpus/$target" -type f | wc -l)

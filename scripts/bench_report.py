@@ -1,9 +1,11 @@
 """Turns the results of all benches into target/bench/report.json: for each one, ours, the peer's, and the ratio.
 
-Criterion's are read from where it keeps them; benches of other kinds leave such rows in target/bench/rows/*.json.
+Criterion's are read from where it keeps them; benches of other kinds leave such rows in target/bench/rows/*.json. `--begin` notes
+what the machine is and does before anything is measured.
 
-Times are medians in nanoseconds for one operation of each thread; `ratio` is how many times faster ours is. A row that has a
-target says whether it was met; targets hold for a machine that does nothing else.
+Times are medians in nanoseconds for one operation of each thread; `ratio` is how many times faster ours is (or smaller, where the
+unit is bytes). A row that has a target says whether it was met; targets hold for a machine that does nothing else. `kind` is
+`peer`, or `floor` for what no peer is: a part of ours alone, a call that does nothing, no gate at all.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "tollbar"
@@ -43,7 +48,68 @@ CALL_AND_ENGINE = "an empty call + the engine alone"
 # call and the engine.
 OVER_TARGETS = {ALONE: 25.0, CALL_AND_ENGINE: 15.0}
 
+# What is compared with that is no peer.
+FLOORS = re.compile(
+    r"tollbar, .*|one thread|empty PyO3 call|the same call in Rust|an empty call \+ the engine alone|no gate|60 ns"
+    r"|check one by one|governor direct|an engine made anew"
+)
+BEGIN = ROOT / "target" / "bench" / "begin.json"
+
 Row = dict[str, str | float | bool]
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    """What it is measured on, and how busy that was before. No name of a host."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": processor(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30),
+        "system": platform.system(),
+        "kernel": re.match(r"[\d.]*", platform.release())[0],  # type: ignore[index]
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def said(*command: str) -> str:
+    """What a program says in one line; nothing if it can't be run."""
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def versions() -> dict[str, dict[str, str]]:
+    """What was measured, and by what: compilers as they name themselves, packages as the lock files pin them."""
+    locked = {package["name"]: package["version"] for package in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
+    modules = dict(re.findall(r"^\s*(\S+) (v\S+)", (ROOT / "go" / "go.mod").read_text(), re.MULTILINE))
+    pinned = dict(re.findall(r"^([a-z-]+)==([\w.]+)", (ROOT / "python" / "requirements-dev.txt").read_text(), re.MULTILINE))
+    python = ROOT / ".venv" / "bin" / "python"
+    return {
+        "tools": {
+            "tollbar": locked["tollbar"],
+            "commit": said("git", "rev-parse", "--short=12", "HEAD")
+            + (" and changes" if said("git", "status", "--porcelain", "-uno") else ""),
+            "rustc": said("rustc", "--version").removeprefix("rustc "),
+            "cc": said("cc", "--version").partition("\n")[0],
+            "go": said("go", "version").removeprefix("go version "),
+            "python": said(str(python), "--version").removeprefix("Python "),
+        },
+        "rust": {name: locked[name] for name in ("governor", "lru", "criterion")},
+        "go": {name: modules[name] for name in ("github.com/hashicorp/golang-lru/v2", "golang.org/x/time")},
+        "python": {name: pinned[name] for name in ("limits", "slowapi", "starlette", "uvicorn", "numpy", "pyperf")},
+    }
 
 
 def medians() -> dict[str, dict[str, float]]:
@@ -73,9 +139,10 @@ def rows(found: dict[str, dict[str, float]]) -> list[Row]:
     return report
 
 
-def row(name: str, ours: float, peer: str, time: float, ratio: float) -> Row:
+def row(name: str, ours: float, peer: str, time: float, ratio: float, unit: str = "ns") -> Row:
     """A row, with its target if it has one."""
-    made: Row = {"name": name, "ours": ours, "peer_name": peer, "peer": time, "ratio": ratio}
+    kind = "floor" if FLOORS.fullmatch(peer) else "peer"
+    made: Row = {"name": name, "ours": ours, "peer_name": peer, "peer": time, "ratio": ratio, "unit": unit, "kind": kind}
     target = next((least for pattern, least in TARGETS if re.fullmatch(pattern, f"{name} {peer}")), None)
     if target is not None:
         made |= {"target": target, "met": ratio >= target}
@@ -89,26 +156,33 @@ def other_rows() -> list[Row]:
     """The rows of benches that criterion knows nothing of."""
     files = sorted((ROOT / "target" / "bench" / "rows").glob("*.json"))
     found = [made for file in files for made in json.loads(file.read_text())]
-    return [row(made["name"], made["ours"], made["peer_name"], made["peer"], made["ratio"]) for made in found]
+    return [
+        row(made["name"], made["ours"], made["peer_name"], made["peer"], made["ratio"], made.get("unit", "ns")) for made in found
+    ]
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Writes the report and prints it as a table."""
+    BEGIN.parent.mkdir(parents=True, exist_ok=True)
+    if arguments == ["--begin"]:
+        BEGIN.write_text(json.dumps(machine()))
+        return 0
     report = rows(medians()) + other_rows()
     if not report:
         print("no results: run the benches first", file=sys.stderr)
         return 1
     target = ROOT / "target" / "bench" / "report.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
-    target.write_text(json.dumps({"machine": machine, "unit": "ns", "benches": report}, indent=2) + "\n")
-    print(f"{'bench':40} {'ours':>10} {'peer':>10} {'ratio':>7} {'target':>7}  against")
+    begin = json.loads(BEGIN.read_text()) if BEGIN.exists() else machine()
+    mode = "full" if os.environ.get("TOLLBAR_BENCH") == "full" else "quick"
+    whole = {"mode": mode, "machine": begin, "versions": versions(), "benches": report}
+    target.write_text(json.dumps(whole, indent=2) + "\n")
+    print(f"{'bench':56} {'ours':>12} {'peer':>12} {'ratio':>7} {'target':>7}  against")
     for line in report:
-        figures = f"{line['name']!s:40} {line['ours']:10.1f} {line['peer']:10.1f} {line['ratio']:7.2f}"
+        figures = f"{line['name']!s:56} {line['ours']:12.1f} {line['peer']:12.1f} {line['ratio']:7.2f}"
         aim = f"{line['target']:7.2f}" if "target" in line else " " * 7
         print(f"{figures} {aim}  {line['peer_name']}{'' if line.get('met', True) else ': target missed'}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

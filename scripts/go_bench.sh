@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# The benches of the Go package: many short rounds, printed and kept in target/bench/go.txt, which benchstat reads, too.
-# The library is the one that scripts/go_env.sh stages.
+# The benches of the Go package: many short rounds, printed and kept in target/bench/go.txt, which benchstat reads, too. With
+# TOLLBAR_BENCH=full, three times as many. The library is the one that scripts/go_env.sh stages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/go_env.sh
 
+times=1
+[ "${TOLLBAR_BENCH:-}" = full ] && times=3
 mkdir -p target/bench
 (cd go && go test -c -o ../target/bench/go.test .)
 round() { # what, operations, rounds
-    target/bench/go.test -test.run '^$' -test.bench "$1" -test.benchtime "$2x" -test.count "$3" -test.cpu 2
+    target/bench/go.test -test.run '^$' -test.bench "$1" -test.benchtime "$2x" -test.count "$(($3 * times))" -test.cpu 2
 }
 {
     # In turns: what slows the machine down for some seconds must not slow down one contestant alone.

@@ -102,5 +102,9 @@ fn flood(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, comparison, decision, flood);
+criterion_group! {
+    name = benches;
+    config = tollbar_benches::measuring::criterion();
+    targets = comparison, decision, flood
+}
 criterion_main!(benches);

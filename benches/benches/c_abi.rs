@@ -3,10 +3,10 @@
 
 use std::ffi::c_void;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tollbar::{Decision, Engine, Question, Request, Resource};
+use tollbar_benches::measuring::{Row, write};
 use tollbar_benches::{address, visits};
 use tollbar_ffi::{
     tollbar_check, tollbar_check_batch, tollbar_engine, tollbar_engine_free,
@@ -209,16 +209,6 @@ fn best(c: impl Fn() -> u64, rust: impl Fn() -> u64) -> (f64, f64) {
     (each(best_c), each(best_rust))
 }
 
-/// As in the report of the other benches.
-#[derive(serde::Serialize)]
-struct Row {
-    name: String,
-    ours: f64,
-    peer_name: &'static str,
-    peer: f64,
-    ratio: f64,
-}
-
 fn main() -> std::io::Result<()> {
     let mut rows = Vec::new();
     // `cargo bench -- batch` measures the rows of that name only.
@@ -233,17 +223,7 @@ fn main() -> std::io::Result<()> {
                 return;
             }
             let (ours, peer) = best(c, rust);
-            println!(
-                "{name:40} {ours:6.2} ns, {peer:6.2} in Rust: {:+.2}",
-                ours - peer
-            );
-            rows.push(Row {
-                name,
-                ours,
-                peer_name: "the same call in Rust",
-                peer,
-                ratio: peer / ours,
-            });
+            rows.push(Row::nanoseconds(&name, ours, "the same call in Rust", peer));
         };
         row("check", &|| asked.check_from_c(), &|| {
             asked.check_from_rust()
@@ -252,13 +232,5 @@ fn main() -> std::io::Result<()> {
             asked.batch_from_rust()
         });
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        PathBuf::from,
-    );
-    std::fs::create_dir_all(target.join("bench/rows"))?;
-    std::fs::write(
-        target.join("bench/rows/c_abi.json"),
-        serde_json::to_vec_pretty(&rows)?,
-    )
+    write("c_abi", &rows)
 }

@@ -57,5 +57,9 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+criterion_group! {
+    name = benches;
+    config = tollbar_benches::measuring::criterion();
+    targets = bench
+}
 criterion_main!(benches);

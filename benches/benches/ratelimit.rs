@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tollbar::client_ip::ClientKey;
 use tollbar::ratelimit::Verdict;
+use tollbar_benches::measuring::full;
 use tollbar_benches::peers::{Governor, GovernorDirect, Limiter, MutexLru, Quota, Tollbar};
 use tollbar_benches::{VISITS, address, timed, visits};
 
@@ -31,7 +32,6 @@ fn measure(
     let orders: Vec<_> = (1..=threads as u64).map(|seed| visits(ips, seed)).collect();
     (0..ips).for_each(|i| limiter.warm(address(i)));
     let mut group = criterion.benchmark_group(group);
-    group.sample_size(15);
     group.bench_function(BenchmarkId::new(name, threads), |bencher| {
         bencher.iter_custom(|iterations| {
             timed(threads, iterations, |thread, iterations| {
@@ -116,6 +116,28 @@ fn resident(criterion: &mut Criterion) {
     }
 }
 
+/// One thread on tables of more sizes, and more threads, whose number need not be that of the cores.
+fn curves(criterion: &mut Criterion) {
+    let mut sizes = vec![(100, 1), (10_000, 1), (100_000, 1)];
+    sizes.extend([(1_000, 4), (1_000_000, 4)]);
+    if full() {
+        sizes.extend([(10, 1), (10_000_000, 1), (1_000, 8), (1_000_000, 8)]);
+    }
+    for (ips, threads) in sizes {
+        let group = format!("admitted/{ips}");
+        let quota = Quota {
+            event_limit: ADMITTING,
+            addresses: ips + ips * 3 / 7,
+        };
+        let mut run = |name: &str, limiter: &dyn Measured| {
+            measure(criterion, &group, name, limiter, ips, threads)
+        };
+        run("tollbar", &Tollbar::new(quota));
+        run("governor", &Governor::new(quota));
+        run("mutex+lru", &MutexLru::new(quota));
+    }
+}
+
 /// Batches of 64, in the caches and on a table larger than these.
 fn batches(criterion: &mut Criterion) {
     for ips in [1_000, 1_000_000] {
@@ -172,5 +194,9 @@ fn churn(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, resident, batches, churn);
+criterion_group! {
+    name = benches;
+    config = tollbar_benches::measuring::criterion();
+    targets = resident, curves, batches, churn
+}
 criterion_main!(benches);

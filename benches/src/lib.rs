@@ -3,7 +3,9 @@
 //! The rules of a fair bench: the same keys in the same order, the same quota and the same clock source on both sides, admitted
 //! and refused calls apart.
 
+pub mod measuring;
 pub mod peers;
+pub mod plots;
 pub mod simulation;
 
 use std::net::{IpAddr, Ipv4Addr};

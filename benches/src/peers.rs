@@ -128,6 +128,13 @@ impl MutexLru {
             start: Instant::now(),
         }
     }
+
+    /// Gives it room for so many buckets; decisions wait meanwhile.
+    pub fn resize(&self, addresses: u32) {
+        let capacity = NonZeroUsize::new(addresses as usize).unwrap_or(NonZeroUsize::MIN);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.resize(capacity);
+    }
 }
 
 impl Limiter for MutexLru {

@@ -14,7 +14,7 @@ impl Engine {
     /// go their own way from there: **each process limits by itself**, so `n` processes together admit up to `n` times as much.
     ///
     /// Begun anew: the threads that verify API keys, verdicts, verifications under way, and connections to Elasticsearch. A
-    /// [`Watcher`](crate::Watcher) does not watch here: forget it ([`std::mem::forget`]; dropping it waits for its thread, which does
+    /// `Watcher` (feature `watch`) does not watch here: forget it ([`std::mem::forget`]; dropping it waits for its thread, which does
     /// not exist) and watch anew.
     ///
     /// Fork while no other thread reloads: a lock that such a thread held stays locked in the child.

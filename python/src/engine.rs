@@ -272,6 +272,13 @@ impl Engine {
         stats::to_dict(py, &stats)
     }
 
+    /// The statistics of this moment as a page for Prometheus, of content type `text/plain; version=0.0.4`.
+    #[pyo3(signature = (now = None))]
+    fn prometheus(&self, py: Python<'_>, now: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+        let now = convert::now(now)?;
+        Ok(py.detach(|| self.inner.stats_at(now).prometheus().to_string()))
+    }
+
     /// Whether pages of this origin may send to the RUM routes (`apm-server.rum.allow_origins`): the value of the header `Origin`, or
     /// `None` where there is none.
     fn allows_origin(&self, origin: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {

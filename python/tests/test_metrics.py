@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tollbar import Engine
 from tollbar.otel import observe
@@ -43,6 +44,21 @@ def test_prometheus_is_told_the_statistics(engine: Engine) -> None:
     assert "# TYPE tollbar_live_counters gauge" in page
     engine.check("Bearer wrong", peer="198.51.100.7")
     assert value("tollbar_refused_total", {"reason": "invalid_token"}) == 3
+
+
+def test_the_collector_tells_what_the_core_tells(engine: Engine) -> None:
+    def told(page: str) -> dict[str, tuple[str, list[tuple[str, dict[str, str], float]]]]:
+        families = text_string_to_metric_families(page)
+        return {
+            family.name: (family.type, [(sample.name, sample.labels, sample.value) for sample in family.samples])
+            for family in families
+        }
+
+    registry = CollectorRegistry()
+    registry.register(EngineCollector(engine))
+    core = told(engine.prometheus())
+    assert len(core) > 10
+    assert told(generate_latest(registry).decode()) == core
 
 
 def test_prometheus_tells_several_engines_apart(engine: Engine) -> None:

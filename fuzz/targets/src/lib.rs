@@ -8,6 +8,7 @@
 
 mod authorization;
 mod bytes;
+mod c_abi;
 mod client_ip;
 mod config;
 mod gcra;
@@ -15,6 +16,7 @@ mod ratelimit;
 mod reload;
 
 pub use authorization::authorization;
+pub use c_abi::c_abi;
 pub use client_ip::client_ip;
 pub use config::config;
 pub use ratelimit::ratelimit;
@@ -24,8 +26,9 @@ pub use reload::reload;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("authorization", authorization),
+    ("c_abi", c_abi),
     ("client_ip", client_ip),
     ("config", config),
     ("ratelimit", ratelimit),

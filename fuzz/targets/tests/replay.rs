@@ -33,6 +33,11 @@ fn authorization_headers_of_the_corpus_mean_what_the_reference_says() {
 }
 
 #[test]
+fn calls_of_the_c_abi_in_the_corpus_are_answered_as_in_rust() {
+    replay("c_abi");
+}
+
+#[test]
 fn client_ip_headers_of_the_corpus_name_whom_the_reference_says() {
     replay("client_ip");
 }
