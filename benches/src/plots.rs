@@ -303,11 +303,14 @@ fn curves(
     Ok(())
 }
 
+/// A language's name, and what a call costs: ours, the same without us, a peer's.
+type CallCost<'a> = (&'a str, Option<f64>, Option<f64>, Option<f64>);
+
 /// Bars: what a decision costs in each language, what the same call costs without it, and a peer.
 fn calls(report: &Report, path: &Path) -> Result<(), Error> {
     let rust = "the same call in Rust";
     let numpy = "python/batch of 1000, NumPy";
-    let groups: [(&str, Option<f64>, Option<f64>, Option<f64>); 8] = [
+    let groups: [CallCost; 8] = [
         (
             "Rust",
             report.value("c_abi/check/anonymous", rust),
