@@ -366,7 +366,9 @@ impl Answer {
         let tat = |tat: u64, now: u64| tat.max(now);
         assert_eq!(
             tat(decision.tat_ns, decision.now_ns),
-            expected.rate.map_or(0, |rate| tat(rate.tat, rate.now))
+            expected
+                .rate
+                .map_or(0, |rate| tat(rate.tat_ns(), rate.now_ns()))
         );
 
         let mut message = [0_u8; TOLLBAR_MESSAGE];
