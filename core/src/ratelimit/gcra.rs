@@ -117,7 +117,7 @@ impl Gcra {
     /// by whole seconds, so that the grid stays where it is. Instants after [`MAX_NOW`] - the longest tolerance are not told apart.
     #[inline]
     #[must_use]
-    pub fn instant(&self, now: u64) -> u64 {
+    pub(crate) fn instant(&self, now: u64) -> u64 {
         now.min(MAX_NOW - MAX_TOLERANCE) + self.moved_by
     }
 
