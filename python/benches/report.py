@@ -42,7 +42,7 @@ def calls() -> dict[str, float]:
 def serving() -> dict[str, float]:
     """The median of each server, in nanoseconds for a request."""
     rounds = ["--rounds", "24" if os.environ.get("TOLLBAR_BENCH") == "full" else "8"]
-    command = [sys.executable, HERE / "serving.py", *rounds]
+    command: list[str | Path] = [sys.executable, HERE / "serving.py", *rounds]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     times: dict[str, float] = json.loads(said)
     return times
