@@ -6,8 +6,10 @@
 use tollbar::ratelimit::Limits;
 
 const SECOND: u128 = 1_000_000_000;
+/// Burst * T of the largest burst.
+const MAX_TOLERANCE: u64 = 1_000_000 * 1_000_000_000;
 /// Later instants count as this one.
-pub(crate) const END_OF_TIME: u64 = 1 << 62;
+pub(crate) const END_OF_TIME: u64 = (1 << 62) - MAX_TOLERANCE;
 /// Nobody waits longer.
 pub(crate) const LONGEST_WAIT: u64 = 1 << 60;
 
@@ -36,12 +38,18 @@ impl Gcra {
         (self.burst_multiplier * SECOND) as u64
     }
 
+    /// An instant as TATs have it, which don't change with the burst: what a client has room for, in time, is its own
+    /// whatever the limits become, and ends with `now`.
+    pub(crate) fn instant(self, now: u64) -> u64 {
+        now.min(END_OF_TIME) + (MAX_TOLERANCE - self.tolerance())
+    }
+
     /// The TAT after these events, and how long to wait until they fit. `None`: never.
     pub(crate) fn after(self, tat: u64, now: u64, n: u64) -> Option<(u64, u64)> {
         if n > self.burst() {
             return None;
         }
-        let now = now.min(END_OF_TIME);
+        let now = self.instant(now);
         let arrival = u128::from(tat.max(now));
         let start = |cell: u128| (cell * SECOND).div_ceil(self.event_limit);
         let cell = arrival * self.event_limit / SECOND;

@@ -217,18 +217,12 @@ impl Run {
             Some(self.generation)
         );
         let before = self.limits;
-        let shift = Gcra::new(limits)
-            .tolerance()
-            .saturating_sub(Gcra::new(before).tolerance());
-        if limits.ip_limit != before.ip_limit || shift > 0 {
+        if limits.ip_limit != before.ip_limit {
             let exact = before.ip_limit <= ONE_WINDOW && limits.ip_limit <= ONE_WINDOW;
             self.reference = self.reference.take().filter(|_| exact);
             if let Some(reference) = &mut self.reference {
-                reference.replace(limits.ip_limit, shift);
+                reference.replace(limits.ip_limit);
             }
-        }
-        for floor in self.floors.values_mut() {
-            *floor += shift;
         }
         if limits.ip_limit > before.ip_limit {
             // There is room for clients that had lost theirs, so only those who kept it are held to it.
@@ -253,7 +247,10 @@ impl Run {
         assert_eq!(stats.generation, self.generation);
         assert!(stats.live_counters <= u64::from(self.limits.ip_limit));
         if let Some(reference) = &self.reference {
-            assert_eq!(stats.live_counters, reference.live(self.now));
+            assert_eq!(
+                stats.live_counters,
+                reference.live(Gcra::new(self.limits).instant(self.now))
+            );
         }
     }
 
@@ -335,8 +332,11 @@ impl Reference {
             .any(|&(owner, _)| owner == Some(client))
     }
 
-    fn live(&self, now: u64) -> u64 {
-        self.counters.iter().filter(|&&(_, tat)| tat > now).count() as u64
+    fn live(&self, instant: u64) -> u64 {
+        self.counters
+            .iter()
+            .filter(|&&(_, tat)| tat > instant)
+            .count() as u64
     }
 
     fn charge(&mut self, gcra: Gcra, client: u8, (n, now, max_wait): (u64, u64, u64)) -> Found {
@@ -375,20 +375,17 @@ impl Reference {
     }
 
     /// SPEC P7: counter by counter the TATs go on, and each client gets one with at least what it owed.
-    fn replace(&mut self, ip_limit: u32, shift: u64) {
-        let shifted = |tat: u64| if tat == 0 { 0 } else { tat + shift };
+    fn replace(&mut self, ip_limit: u32) {
         let before = std::mem::take(&mut self.counters);
-        self.dropped = shifted(self.dropped);
         self.counters = vec![(None, self.dropped); ip_limit as usize];
         for (index, &(_, tat)) in before.iter().enumerate() {
             match self.counters.get_mut(index) {
-                Some(counter) => counter.1 = shifted(tat),
-                None => self.dropped = self.dropped.max(shifted(tat)),
+                Some(counter) => counter.1 = tat,
+                None => self.dropped = self.dropped.max(tat),
             }
         }
-        for (owner, tat) in before {
+        for (owner, debt) in before {
             let Some(owner) = owner else { continue };
-            let debt = shifted(tat);
             let free_first = |&i: &usize| (self.counters[i].0.is_some(), self.counters[i].1);
             let index = (0..self.counters.len()).min_by_key(free_first).unwrap();
             let counter = &mut self.counters[index];
