@@ -82,7 +82,7 @@ coverage: setup ## Lines of core that its tests and the fuzz corpora run; fails 
 
 .PHONY: mutants
 mutants: setup ## Breaks ratelimit, credential and client_ip in every small way; the tests must notice. Takes hours (SHARD=1/8: an eighth).
-	@cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --locked
+	@cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --version 27.1.0 --locked
 	cargo mutants --package tollbar --jobs 1 --output target/mutants $(if $(SHARD),--shard $(SHARD))
 
 .PHONY: test-python

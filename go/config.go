@@ -102,7 +102,7 @@ type Config struct {
 	BurstMultiplier uint32
 	// RUM opens the RUM routes.
 	RUM bool
-	// RUMAllowOrigins are origins whose pages may send to the RUM routes; * stands for any text. None: all.
+	// RUMAllowOrigins are origins whose pages may send to the RUM routes; * stands for any text. None: all; that no page may send, only YAML can say.
 	RUMAllowOrigins []string
 	// RUMAllowHeaders are headers that pages may send besides those that agents do.
 	RUMAllowHeaders []string

@@ -618,7 +618,7 @@ typedef struct tollbar_config {
      */
     size_t allow_service_len;
     /**
-     * `apm-server.rum.allow_origins`: origins whose pages may send to the RUM routes. None: `*`, which is all.
+     * `apm-server.rum.allow_origins`: origins whose pages may send to the RUM routes. None: `*`, which is all; that no page may send, only YAML can say.
      */
     const struct tollbar_str *rum_allow_origins;
     /**

@@ -20,7 +20,7 @@ part() { # name, command…
 
 rust_benches=(--bench ratelimit --bench engine --bench authenticate --bench c_abi --bench memory --bench reload)
 # What was measured before, or by somebody else, is no part of this.
-rm -rf target/bench/rows target/bench/go.txt target/criterion
+rm -rf target/bench/{rows,page,go.txt,report.json} target/criterion
 mkdir -p target/bench/rows target/bench/python
 
 # Everything is built before anything is measured.
@@ -39,7 +39,7 @@ settle() {
 	done
 }
 [ "$mode" = quick ] || settle
-"$python" scripts/bench_report.py --begin
+part begin "$python" scripts/bench_report.py --begin
 part rust cargo bench --package tollbar-benches --locked "${rust_benches[@]}" -- --noplot
 go_rows() { scripts/go_bench.sh && "$python" scripts/go_rows.py; }
 part go go_rows

@@ -36,6 +36,7 @@ static=$built/static
 mkdir -p "$static"
 rm -f "$static/libtollbar.a"
 mapfile -t roots < <(nm -D --defined-only "$built/libtollbar_ffi.so" | sed 's/.* /--undefined=/')
+((${#roots[@]})) || { echo "install: nm finds no symbols in libtollbar_ffi.so" >&2 && exit 1; }
 "${LD:-ld}" -r --force-group-allocation "${roots[@]}" "$built/libtollbar_ffi.a" -o "$static/tollbar.o"
 "${OBJCOPY:-objcopy}" --wildcard --keep-global-symbol='tollbar_*' --remove-section='.llvm*' --strip-debug "$static/tollbar.o"
 "${AR:-ar}" rcs "$static/libtollbar.a" "$static/tollbar.o"

@@ -241,7 +241,13 @@ fn p2_and_p7_each_client_keeps_to_its_bound_across_reloads() {
             clients,
             operations: operations(200_000),
             largest_batch: 4,
-            limits: vec![limits(8, 200, 2), limits(16, 200, 2), limits(12, 150, 2)],
+            limits: vec![
+                limits(8, 200, 2),
+                limits(16, 200, 2),
+                limits(12, 150, 2),
+                limits(12, 150, 5),
+                limits(12, 200, 1),
+            ],
         };
         let history = run(&workload, seed);
         assert!(history.generations.len() > 5, "reloads were in flight");

@@ -347,7 +347,7 @@ func TestStreams(t *testing.T) {
 		{"no compression of ours", "/intake/v2/events", "br", "x", 415, 0, "unsupported content encoding"},
 		{"RUM v3", "/intake/v3/rum/events", "", `{"m": {"se": {"n": "shop", "a": {"n": "rum-js"}}}}` + "\n" + `{"x": {"id": "1", "tid": "2", "y": [{"id": "3"}], "me": [{}]}}`, 202, 3, ""},
 		{"another service", "/intake/v2/events", "", strings.Replace(lines3, "shop", "blog", 1), 403, 0, "blog"},
-		{"another service inside", "/intake/v2/events", "", lines3 + `{"error": {"context": {"service": {"name": "blog"}}}}`, 403, 0, "blog"},
+		{"another service inside", "/intake/v2/events", "", lines3 + `{"error": {"context": {"service": {"name": "blog"}}}}` + "\n", 403, 0, "blog"},
 		{"an event that is none", "/intake/v2/events", "", lines3 + `{"nothing": {}}`, 400, 2, `did not recognize`},
 		{"a number out of range", "/intake/v2/events", "", lines3 + `{"span": {"n": 1e999}}`, 400, 2, `out of range`},
 		{"a name in another case is none", "/intake/v2/events", "", `{"metadata": {"Service": {"name": "shop", "agent": {"name": "rum-js"}}}}`, 400, 0, "metadata"},

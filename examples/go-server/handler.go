@@ -23,7 +23,11 @@ const (
 	configCache    = "max-age=30, must-revalidate"
 	errorCache     = "max-age=300, must-revalidate"
 	etag           = `"-"`
+	// So many that were refused and send on are heard out at once: it costs them nothing, so it may not cost much here.
+	maxHeardOut = 64
 )
+
+var heardOut = make(chan struct{}, maxHeardOut)
 
 var started = time.Now().UTC().Format(time.RFC3339)
 
@@ -117,7 +121,7 @@ func sourcemap(w http.ResponseWriter, r *http.Request) {
 		answerError(w, err)
 		return
 	}
-	w.WriteHeader(http.StatusAccepted)
+	answerEmpty(w, http.StatusAccepted)
 }
 
 func readSourcemap(w http.ResponseWriter, r *http.Request) error {
@@ -195,10 +199,21 @@ func patient(next http.Handler) http.Handler {
 			_ = control.SetReadDeadline(time.Now())
 			return
 		}
-		if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(unreadTimeout)) == nil {
+		if w.Header().Get("Content-Length") == "" {
+			return // the end of such an answer is sent only when all is over
+		}
+		select {
+		case heardOut <- struct{}{}:
+			defer func() { <-heardOut }()
+		default:
+			return
+		}
+		ends := time.Now().Add(unreadTimeout)
+		if control.SetWriteDeadline(ends) == nil && control.Flush() == nil && control.SetReadDeadline(ends) == nil {
 			// However it ends: net/http closes the connection if something is left.
 			_, _ = io.CopyN(io.Discard, body, maxUploadBytes)
 		}
+		_ = control.SetWriteDeadline(time.Time{})
 	})
 }
 
@@ -262,6 +277,11 @@ func answerJSON(w http.ResponseWriter, status int, about any) {
 		status, data = http.StatusInternalServerError, nil
 	}
 	answerBytes(w, status, jsonType, append(data, '\n'))
+}
+
+func answerEmpty(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(status)
 }
 
 // answerBytes says how long the answer is, so that a client that still sends has it whole before it has been heard out.

@@ -187,7 +187,7 @@ func (s *stream) answer(w http.ResponseWriter, r *http.Request) {
 		httpgate.Headers(w.Header(), s.refusal)
 	}
 	if s.status == http.StatusAccepted && !r.URL.Query().Has("verbose") {
-		w.WriteHeader(s.status)
+		answerEmpty(w, s.status)
 		return
 	}
 	about := map[string]any{"accepted": s.accepted}

@@ -95,7 +95,7 @@ pub struct tollbar_config {
     pub allow_service: *const tollbar_str,
     /// How many.
     pub allow_service_len: usize,
-    /// `apm-server.rum.allow_origins`: origins whose pages may send to the RUM routes. None: `*`, which is all.
+    /// `apm-server.rum.allow_origins`: origins whose pages may send to the RUM routes. None: `*`, which is all; that no page may send, only YAML can say.
     pub rum_allow_origins: *const tollbar_str,
     /// How many.
     pub rum_allow_origins_len: usize,

@@ -139,9 +139,9 @@ pub unsafe extern "C" fn tollbar_check(
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
-            let decision = core.check_incoming(&request, &question, now);
-            request.well_formed()?;
-            places.answer(&decision)
+            // Before anybody is charged: what can't be read may be who it is.
+            request.check_headers()?;
+            places.answer(&core.check_incoming(&request, &question, now))
         })
     }
 }
@@ -265,8 +265,8 @@ pub unsafe extern "C" fn tollbar_authenticate(
             let core = core(engine)?;
             let request = Borrowed::new(request)?;
             let now = boundary::optional(now_ns)?.copied();
+            request.check_headers()?;
             let identity = core.authenticate_incoming(&request, now).identity();
-            request.well_formed()?;
             Ok(tollbar_client::new(core, identity))
         })
     }

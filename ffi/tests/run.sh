@@ -148,6 +148,10 @@ headline "AddressSanitizer and UBSan"
 wait "$asan_build" || { cat "$target/asan-build.log" && exit 1; }
 mkdir "$target/asan"
 cp "$(dirname "$target")/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
+nm -D "$target/asan/libtollbar.so.$abi_version" | grep -q ' __asan_init' || {
+    echo "another build has taken the place of the one with AddressSanitizer" >&2
+    exit 1
+}
 link=($(pkg-config --cflags tollbar) "$target/asan/libtollbar.so.$abi_version")
 export LD_LIBRARY_PATH=$target/asan
 compile sanitized -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -1,8 +1,9 @@
 //! Columns: many values of one argument of `check_batch`, read where they are. A sequence of Python's, a buffer (NumPy's arrays,
 //! `array.array`, `memoryview`), or an Arrow array.
 //!
-//! Invariants: nothing is copied but the value that is looked at. What a column can't be read as is refused with an error that
-//! names the argument, the item, and what is accepted. Whoever writes to a buffer meanwhile gets decisions on whatever is read.
+//! Invariants: numbers and addresses are copied while Python stands still: whoever writes to a buffer meanwhile gets decisions on whatever is
+//! read. Texts are read where they are: Python's never change, and neither does an Arrow array, by Arrow's own rules. What a column can't be
+//! read as is refused with an error that names the argument, the item, and what is accepted.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

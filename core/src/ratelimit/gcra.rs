@@ -23,11 +23,12 @@
 //!
 //! # Other limits on the same counter
 //!
-//! [`Gcra::instant`] moves the time line so that a batch conforms if and only if its new TAT is at most `now` + the longest burst
-//! tolerance of all configurations. A TAT is then never ahead of that, whatever limits it was charged under, in which order and by
-//! how many threads at once; and a charge begins no earlier than `now` - its own tolerance (on the line that was not moved). So what a
-//! counter admits in a window of length W, while its limits change, is at most the highest rate x (W + the longest of those tolerances): P7. A
-//! larger burst gives no room to who has used up a smaller one, and there and back changes nothing.
+//! [`Gcra::instant`] moves `now` by M - tolerance, where M is the longest tolerance that any limits have. On that line a batch conforms if and
+//! only if its new TAT is at most `now` + M (plus the wait, of a reservation, which counts when the wait is over), whatever the limits, in
+//! which order and by how many threads at once they are used. And a charge moves the TAT by n*T from `now` + M - tolerance or later. So what a
+//! counter admits in a window of length W, while its limits change, is at most the highest rate x (W + the longest tolerance) of those in force: P7,
+//! for the larger of each limit. A client keeps its room in time: a larger burst gives none to who has used up a smaller one, and there
+//! and back changes nothing.
 //!
 //! # Invariants
 //!

@@ -122,11 +122,12 @@ static void test_a_text_with_a_length_but_no_data_is_an_error(void **state)
     request.headers = NULL;
     request.headers_len = 3;
     ASSERT_CHECK(TOLLBAR_STATUS_NULL_ARGUMENT);
-    // A header, where headers are read: for the credential here.
+    // A header, whether it would be looked at or not: who has a credential is known without.
     tollbar_header headers[] = {{tollbar_str_of("a"), lost}, {lost, tollbar_str_of("b")}};
-    for (size_t i = 0; i < 2; i++) {
-        request.headers = &headers[i];
+    for (size_t i = 0; i < 4; i++) {
+        request.headers = &headers[i % 2];
         request.headers_len = 1;
+        request.authorization = tollbar_str_of(i < 2 ? NULL : "Bearer correct-horse");
         ASSERT_CHECK(TOLLBAR_STATUS_NULL_ARGUMENT);
     }
 }

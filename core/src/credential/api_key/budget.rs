@@ -14,7 +14,7 @@
 use crate::client_ip::ClientKey;
 use crate::ratelimit::{Limits, RateLimiter};
 
-/// How many clients have a counter of their own (24 bytes each).
+/// How many clients have a counter of their own (17 bytes each).
 const CLIENTS: u32 = 4096;
 
 /// GCRA counts per second, here per minute: time is divided by so much, and a little more, so that what is counted as a second
