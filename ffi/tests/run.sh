@@ -148,7 +148,7 @@ headline "AddressSanitizer and UBSan"
 wait "$asan_build" || { cat "$target/asan-build.log" && exit 1; }
 mkdir "$target/asan"
 cp "$(dirname "$target")/debug/libtollbar_ffi.so" "$target/asan/libtollbar.so.$abi_version"
-nm -D "$target/asan/libtollbar.so.$abi_version" | grep -q ' __asan_init' || {
+nm -D "$target/asan/libtollbar.so.$abi_version" | grep ' __asan_init' >/dev/null || {
     echo "another build has taken the place of the one with AddressSanitizer" >&2
     exit 1
 }

@@ -67,7 +67,7 @@ pub(super) struct AskedRequest {
     texts: Vec<(Text, Text)>,
     peer: tollbar_ip,
     address: IpAddr,
-    /// Whether a header is none. It is met only where headers are looked at.
+    /// Whether a header is none.
     pub(super) malformed: bool,
     /// No headers, but a number of them.
     lost: usize,

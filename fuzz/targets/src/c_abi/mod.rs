@@ -187,16 +187,12 @@ impl Both {
             answer.assert_refused(0, status, &wrongs);
             return;
         }
-        if asked.request.malformed && (blocking || status as u32 != 0) {
-            // A header that was met is none. Where nothing blocks it is met while the decision is made, which had its effects.
+        if asked.request.malformed {
             let wrongs = [
                 tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT,
                 tollbar_status::TOLLBAR_STATUS_TOO_LONG,
             ];
             answer.assert_refused(0, status, &wrongs);
-            if !blocking {
-                let _ = self.in_rust(&asked, false);
-            }
             return;
         }
         assert_eq!(status as u32, 0, "what is right was refused");
@@ -296,7 +292,7 @@ impl Both {
         };
         let client = place.read(0);
         let waits = way < 2;
-        if !wrongs.is_empty() || asked.malformed && (waits || status as u32 != 0) {
+        if !wrongs.is_empty() || asked.malformed {
             assert!(status as u32 != 0, "what is wrong was taken");
             if !wrongs.is_empty() {
                 let known = wrongs.iter().any(|wrong| *wrong as u32 == status as u32);
@@ -307,12 +303,6 @@ impl Both {
                 && way != 1
             {
                 assert_eq!(client.opaque, [0; 10], "a client all the same");
-            }
-            if wrongs.is_empty() && !waits {
-                // The header was met while the client was identified, which counts.
-                asked.with(|request| {
-                    let _ = self.rust.authenticate_at(request, Some(self.now));
-                });
             }
             return;
         }
