@@ -39,12 +39,15 @@
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// The latest instant that is told apart from later ones, in nanoseconds: 2^62, or 146 years. A later `now` counts
-/// as this one, so time stands still there and nothing overflows: the largest TAT is `MAX_NOW` + the longest
+/// as this one, so time stands still there and nothing overflows: the largest TAT is `MAX_NOW` + twice the longest
 /// burst tolerance (10^15) + [`MAX_WAIT`], far below 2^63.
 pub(crate) const MAX_NOW: u64 = 1 << 62;
 
 /// The longest burst tolerance, in nanoseconds.
 const MAX_TOLERANCE: u64 = crate::config::MAX_BURST_MULTIPLIER as u64 * SECOND;
+
+/// The latest that [`Gcra::instant`] makes of any `now`.
+const MAX_INSTANT: u64 = MAX_NOW + MAX_TOLERANCE;
 
 /// The longest wait that a reservation may ask for, in nanoseconds: about 36 years.
 pub(crate) const MAX_WAIT: u64 = 1 << 60;
@@ -115,11 +118,11 @@ impl Gcra {
     }
 
     /// `now` on the time line on which TATs of any limits agree: all calls for one counter have their `now` from here, or none has. Moved
-    /// by whole seconds, so that the grid stays where it is. Instants after [`MAX_NOW`] - the longest tolerance are not told apart.
+    /// by whole seconds, so that the grid stays where it is. Instants after [`MAX_NOW`] are not told apart.
     #[inline]
     #[must_use]
     pub(crate) fn instant(&self, now: u64) -> u64 {
-        now.min(MAX_NOW - MAX_TOLERANCE) + self.moved_by
+        now.min(MAX_NOW) + self.moved_by
     }
 
     /// The reverse of [`Gcra::instant`], for an instant or a TAT under limits with this multiplier.
@@ -137,7 +140,7 @@ impl Gcra {
         if n > self.burst {
             return Conformance::ExceedsBurst;
         }
-        let now = now.min(MAX_NOW);
+        let now = now.min(MAX_INSTANT);
         let arrival = tat.max(now);
         let new_tat = arrival + self.cost(arrival, n);
         let wait = new_tat.saturating_sub(now + self.tolerance);
@@ -152,7 +155,7 @@ impl Gcra {
     #[inline]
     #[must_use]
     pub fn remaining(&self, tat: u64, now: u64) -> u64 {
-        let now = now.min(MAX_NOW);
+        let now = now.min(MAX_INSTANT);
         let arrival = tat.max(now);
         let end = now + self.tolerance;
         if end < arrival {
