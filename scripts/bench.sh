@@ -31,14 +31,6 @@ build() {
 		cp target/release/libtollbar_bench_empty.so target/bench/python/tollbar_bench_empty.so
 }
 part build build
-# What was built is no load of the measurement. Others may be: the page says so then.
-settle() {
-	for _ in {1..20}; do
-		awk '$1 < 0.3 {exit 1}' /proc/loadavg || break
-		sleep 15
-	done
-}
-[ "$mode" = quick ] || settle
 part begin "$python" scripts/bench_report.py --begin
 part rust cargo bench --package tollbar-benches --locked "${rust_benches[@]}" -- --noplot
 go_rows() { scripts/go_bench.sh && "$python" scripts/go_rows.py; }

@@ -20,7 +20,7 @@ DOCS = ROOT / "docs"
 OURS = "tollbar"
 MEASURED = ROOT / "target" / "bench" / "report.json"
 
-# A load from which on others were at work.
+# So many cores at work, and others were.
 BUSY = 0.5
 
 Row = dict[str, Any]
@@ -204,7 +204,7 @@ def about(report: dict[str, Any]) -> list[str]:
     return [
         f"- Processor: {machine['processor']} ({machine['architecture']}), {machine['cores']} cores; "
         f"{machine['memory_gib']} GiB.",
-        f"- System: {machine['system']} {machine['kernel']}; load before the first bench: {machine['load_before']}.",
+        f"- System: {machine['system']} {machine['kernel']}; cores at work before the first bench: {machine['load_before']}.",
         f"- Tollbar {tools['tollbar']}, commit {tools['commit']}.",
         f"- Rust {tools['rustc']}; C {tools['cc']}; Go {tools['go']}; Python {tools['python']}.",
         f"- Rust's peers and harness: {packages['rust']}.",
