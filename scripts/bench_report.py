@@ -70,7 +70,7 @@ def processor() -> str:
 
 
 def busy_cores() -> float:
-    """How many cores are at work, over two seconds. The load average would tell of the minutes before, in which the benches are built."""
+    """How many cores are at work, over two seconds. The load average would tell of the minutes before, of the builds."""
 
     def times() -> tuple[int, int]:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]

@@ -1,8 +1,8 @@
 """Turns the report of the benches into a page and its plots: `benchmarks_page.py REPORT.json DIRECTORY`.
 
 Without arguments: docs/benchmarks.md, of docs/benchmarks/report.json alone. `--take` replaces that report with
-target/bench/report.json first, of the last `make bench` or `make bench-full`: the page says of which. `--check` fails if the page says anything else than its report;
-that the plots show it, too, is a test of the crate that draws them (benches/tests/plots.rs).
+target/bench/report.json first, of the last `make bench` or `make bench-full`: the page says of which. `--check` fails if the page
+says anything else than its report; that the plots show it, too, is a test of the crate that draws them (benches/tests/plots.rs).
 """
 
 from __future__ import annotations
