@@ -1,8 +1,7 @@
 //! Requests, and what is asked about them.
 //!
-//! Invariant: the headers are walked only where the decision takes it, and never copied.
+//! Invariant: the headers are checked before anything is decided, and copied only for the calls that may block.
 
-use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
 use tollbar::{Action, Asked, Incoming, Question, Request, Resource};
@@ -269,8 +268,6 @@ fn no_name(status: tollbar_status, reason: tollbar_reason) -> Refused {
 pub(crate) struct Borrowed<'a> {
     /// It was let pass.
     request: &'a tollbar_request,
-    /// Whether a header was met that is none. It was passed over.
-    malformed: Cell<bool>,
 }
 
 impl<'a> Borrowed<'a> {
@@ -292,32 +289,24 @@ impl<'a> Borrowed<'a> {
     /// As there, during `'a`; and it let it pass.
     #[inline]
     pub(crate) unsafe fn checked(request: &'a tollbar_request) -> Self {
-        Self {
-            request,
-            malformed: Cell::new(false),
-        }
+        Self { request }
     }
 
     /// Whether every header is one.
     #[inline]
     pub(crate) fn check_headers(&self) -> Checked<()> {
-        self.headers().for_each(drop);
-        self.well_formed()
-    }
-
-    /// Whether every header that was walked by was one.
-    #[inline]
-    pub(crate) fn well_formed(&self) -> Checked<()> {
-        if self.malformed.get() {
-            return Err(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT);
+        // Those that are none are passed over.
+        if self.headers().count() == self.request.headers_len {
+            Ok(())
+        } else {
+            Err(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT)
         }
-        Ok(())
     }
 
     /// For the calls that may block, to which an allocation is nothing.
     pub(crate) fn with_request<R>(&self, use_it: impl FnOnce(&Request<'_>) -> R) -> Checked<R> {
+        self.check_headers()?;
         let headers: Vec<(&[u8], &[u8])> = self.headers().collect();
-        self.well_formed()?;
         Ok(use_it(&Request {
             authorization: self.credential(),
             peer: self.peer(),
@@ -358,10 +347,7 @@ impl Incoming for Borrowed<'_> {
                 (Ok(name), Ok(value)) => {
                     Some((name.unwrap_or_default(), value.unwrap_or_default()))
                 }
-                _ => {
-                    self.malformed.set(true);
-                    None
-                }
+                _ => None,
             }
         })
     }
