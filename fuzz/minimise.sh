@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-	targets=(authorization c_abi client_ip config ratelimit reload)
+	mapfile -t targets < <(basename --suffix=.rs fuzz_targets/*.rs)
 fi
 
 export RUSTC_BOOTSTRAP=1

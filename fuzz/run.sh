@@ -12,7 +12,7 @@ seconds=${1:?usage: fuzz/run.sh SECONDS [TARGET…]}
 shift
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-	targets=(authorization c_abi client_ip config ratelimit reload)
+	mapfile -t targets < <(basename --suffix=.rs fuzz_targets/*.rs)
 fi
 
 export RUSTC_BOOTSTRAP=1

@@ -285,8 +285,34 @@ impl Answer {
         self.0.assert_untouched();
     }
 
+    /// Those of a batch: none was made if something is wrong with all of it; else each is that of Rust, or says what is wrong with it, and
+    /// the batch says what the first of those did.
+    pub(super) fn assert_each<'a>(
+        &self,
+        status: tollbar_status,
+        wrongs: &[tollbar_status],
+        wrongs_of_each: &[&Wrongs],
+        expected: impl Fn(usize) -> (Decision, Resource<'a>),
+    ) {
+        if !wrongs.is_empty() {
+            (0..wrongs_of_each.len()).for_each(|i| self.assert_refused(i, status, wrongs));
+            return;
+        }
+        let mut first = 0;
+        for (i, wrongs) in wrongs_of_each.iter().enumerate() {
+            if wrongs.is_empty() {
+                let (decision, resource) = expected(i);
+                self.assert_is(i, &decision, resource);
+            } else {
+                let said = self.assert_refused_by(i, wrongs);
+                first = if first == 0 { said } else { first };
+            }
+        }
+        assert_eq!(status as u32, first, "not what went wrong first");
+    }
+
     /// The same of one of a batch, which says itself what is wrong with it.
-    pub(super) fn assert_refused_by(&self, i: usize, wrongs: &[tollbar_status]) -> u32 {
+    fn assert_refused_by(&self, i: usize, wrongs: &[tollbar_status]) -> u32 {
         let decision = self.0.read(i).expect("it is there");
         let known = wrongs.iter().any(|wrong| *wrong as u32 == decision.status);
         assert!(known, "{} for {:?}", decision.status, numbers(wrongs));

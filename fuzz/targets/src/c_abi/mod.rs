@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
 use tollbar::config::Privilege;
-use tollbar::{Admission, Decision, Engine, Identity};
+use tollbar::{Admission, Decision, Engine, Identity, Resource};
 use tollbar_ffi::*;
 
 use crate::bytes::Bytes;
@@ -246,20 +246,11 @@ impl Both {
                 answers.pointer(),
             )
         };
-        if !wrongs.is_empty() {
-            (0..count).for_each(|i| answers.assert_refused(i, status, &wrongs));
-            return;
-        }
-        let mut first = 0;
-        for (i, (asked, wrongs)) in each.iter().enumerate() {
-            if wrongs.is_empty() {
-                answers.assert_is(i, &self.in_rust(asked, false), asked.resource());
-            } else {
-                let said = answers.assert_refused_by(i, wrongs);
-                first = if first == 0 { said } else { first };
-            }
-        }
-        assert_eq!(status as u32, first, "not what went wrong first");
+        let of_each: Vec<_> = each.iter().map(|(_, wrongs)| wrongs).collect();
+        answers.assert_each(status, &wrongs, &of_each, |i| {
+            let (asked, _) = &each[i];
+            (self.in_rust(asked, false), asked.resource())
+        });
     }
 
     fn authenticate(&mut self, bytes: &mut Bytes<'_>) {
@@ -459,21 +450,12 @@ impl Both {
                 answers.pointer(),
             )
         };
-        if !wrongs.is_empty() {
-            (0..count).for_each(|i| answers.assert_refused(i, status, &wrongs));
-            return;
-        }
-        let mut first = 0;
-        for (i, ((_, identity), n, wrongs)) in each.iter().enumerate() {
-            if wrongs.is_empty() {
-                let expected = self.rust.client(*identity).admit(*n, Some(self.now));
-                answers.assert_is(i, &expected, Default::default());
-            } else {
-                let said = answers.assert_refused_by(i, wrongs);
-                first = if first == 0 { said } else { first };
-            }
-        }
-        assert_eq!(status as u32, first, "not what went wrong first");
+        let of_each: Vec<_> = each.iter().map(|(.., wrongs)| wrongs).collect();
+        answers.assert_each(status, &wrongs, &of_each, |i| {
+            let ((_, identity), n, _) = &each[i];
+            let client = self.rust.client(*identity);
+            (client.admit(*n, Some(self.now)), Resource::default())
+        });
     }
 
     fn admit_ips(&mut self, bytes: &mut Bytes<'_>) {
