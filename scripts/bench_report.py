@@ -21,6 +21,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from processor import processor
+
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "tollbar"
 RESIDENT = "tollbar, resident"
@@ -57,16 +59,6 @@ FLOORS = re.compile(
 BEGIN = ROOT / "target" / "bench" / "begin.json"
 
 Row = dict[str, str | float | bool]
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def busy_cores() -> float:

@@ -121,20 +121,17 @@ def threads(rows: list[Row], ips: int) -> list[str]:
     return lines
 
 
+def line(row: Row, last: str) -> str:
+    """A row as it is: ours, the peer, the ratio, and what is to be said of it."""
+    unit = row["unit"]
+    figures = [quantity(row["ours"], unit), row["peer_name"], quantity(row["peer"], unit), number(row["ratio"])]
+    return f"| {' | '.join([row['name'], *figures, last])} |"
+
+
 def against(rows: list[Row], *, named: bool = True) -> list[str]:
     """Rows as they are: ours, the peer, the ratio, the target."""
     lines = ["| Bench | Ours | Beside it | | Ratio | Target |", "|---|---:|---|---:|---:|---|"]
-    for row in rows:
-        unit = row["unit"]
-        cells = [
-            row["name"],
-            quantity(row["ours"], unit),
-            row["peer_name"],
-            quantity(row["peer"], unit),
-            number(row["ratio"]),
-            target(row),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+    lines.extend(line(row, target(row)) for row in rows)
     return lines if len(lines) > 2 or not named else ["Not measured in this run."]
 
 
@@ -171,17 +168,9 @@ def explained(rows: list[Row], none: str) -> list[str]:
         return [none]
     lines = ["| Bench | Ours | Beside it | | Ratio | Why |", "|---|---:|---|---:|---:|---|"]
     for row in sorted(rows, key=lambda row: row["ratio"]):
-        unit, name = row["unit"], f"{row['name']} {row['peer_name']}"
+        name = f"{row['name']} {row['peer_name']}"
         why = next((why for pattern, why in REASONS if re.fullmatch(pattern, name)), "")
-        cells = [
-            row["name"],
-            quantity(row["ours"], unit),
-            row["peer_name"],
-            quantity(row["peer"], unit),
-            number(row["ratio"]),
-            why,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(line(row, why))
     return lines
 
 

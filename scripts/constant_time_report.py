@@ -15,6 +15,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from processor import processor
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "constant-time.md"
 FIGURES = ROOT / "docs" / "constant-time" / "report.json"
@@ -35,16 +37,6 @@ TARGETS = {
         "random one differs early.",
     ),
 }
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def environment() -> dict[str, Any]:
