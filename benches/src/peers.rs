@@ -55,7 +55,9 @@ impl Limiter for Tollbar {
     #[inline]
     fn admit(&self, address: IpAddr) -> bool {
         let client = ClientKey::new(address, 64);
-        self.limiter.charge(client, 1, self.clock.now()).admitted
+        self.limiter
+            .charge_when(client, 1, || self.clock.now())
+            .admitted
     }
 }
 

@@ -51,8 +51,8 @@ impl Engine {
             return self.no_stranger(peer, n, now);
         };
         let mut clock_read = None;
-        let at = self.timed(now, &mut clock_read);
-        let verdict = snapshot.limiter.charge(identity.client, n, at);
+        let clock = || self.timed(now, &mut clock_read);
+        let verdict = snapshot.limiter.charge_when(identity.client, n, clock);
         let admission = self.admitted(&snapshot, identity, n, verdict, clock_read);
         if admission.reason == Reason::Allowed {
             self.counters.count_allowed(Method::Anonymous, 1);

@@ -141,8 +141,8 @@ impl<'e> Client<'e> {
         };
         let mut clock_read = None;
         let decision = decide.question(question, |client, cost| {
-            let now = self.engine.timed(now, &mut clock_read);
-            snapshot.limiter.charge(client, cost, now)
+            let clock = || self.engine.timed(now, &mut clock_read);
+            snapshot.limiter.charge_when(client, cost, clock)
         });
         self.engine
             .conclude(&decision, || (question.resource, presented()), clock_read);
@@ -178,9 +178,9 @@ impl<'e> Client<'e> {
         let max_wait = u64::try_from(max_wait.as_nanos()).unwrap_or(u64::MAX);
         self.decide(Action::Ingest, Resource::default(), |decide| {
             decide.admission(n, |client, n| {
-                let now = self.engine.now(now);
+                let clock = || self.engine.now(now);
                 let limiter = &decide.snapshot.limiter;
-                limiter.reserve(client, n, max_wait, now)
+                limiter.reserve_when(client, n, max_wait, clock)
             })
         })
     }

@@ -125,8 +125,8 @@ impl Engine {
         };
         let mut clock_read = None;
         let decision = decide.question(question, |client, cost| {
-            let now = self.timed(now, &mut clock_read);
-            snapshot.limiter.charge(client, cost, now)
+            let clock = || self.timed(now, &mut clock_read);
+            snapshot.limiter.charge_when(client, cost, clock)
         });
         self.conclude(
             &decision,

@@ -44,23 +44,27 @@ impl Counters {
             (Reason::Allowed, Some(method)) => REASONS.len() + method.index(),
             (reason, _) => reason.index(),
         };
+        self.add(index, 1);
+    }
+
+    /// Counts `n` decisions that allowed.
+    #[inline]
+    pub(crate) fn count_allowed(&self, method: Method, n: u64) {
+        self.add(REASONS.len() + method.index(), n);
+    }
+
+    #[inline]
+    fn add(&self, index: usize, n: u64) {
         let stripe = stripe();
         let counter = &self.stripes[stripe][index];
         // Relaxed: a statistic; nothing is ordered by it.
         if stripe < OWN {
             // No other thread writes here, so nothing is lost between both, and it costs a third of an addition that is
             // atomic as a whole.
-            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
         } else {
-            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(n, Ordering::Relaxed);
         }
-    }
-
-    /// Counts `n` decisions that allowed.
-    #[inline]
-    pub(crate) fn count_allowed(&self, method: Method, n: u64) {
-        // Relaxed: a statistic; nothing is ordered by it.
-        self.stripes[stripe()][REASONS.len() + method.index()].fetch_add(n, Ordering::Relaxed);
     }
 
     fn sum(&self, index: usize) -> u64 {

@@ -104,21 +104,40 @@ impl RateLimiter {
     /// a call before does no harm: it never rewinds a counter.
     #[inline]
     pub fn charge(&self, client: ClientKey, n: u64, now: u64) -> Verdict {
-        self.reserve(client, n, 0, now)
+        self.reserve_when(client, n, 0, || now)
+    }
+
+    /// As [`RateLimiter::charge`], at the instant that `clock` tells. It is asked once the counter's memory has been asked for: to read a
+    /// clock takes about as long as memory does, and many processors do nothing else meanwhile. So this is faster than to pass an
+    /// instant that was just read.
+    #[inline]
+    pub fn charge_when(&self, client: ClientKey, n: u64, clock: impl FnOnce() -> u64) -> Verdict {
+        self.reserve_when(client, n, 0, clock)
     }
 
     /// As [`RateLimiter::charge`], but also charges a batch that conforms within `max_wait_ns` nanoseconds. The caller must
     /// then wait [`Rate::wait_ns`] before it accepts the batch.
     #[inline]
     pub fn reserve(&self, client: ClientKey, n: u64, max_wait_ns: u64, now: u64) -> Verdict {
-        self.reserve_hashed(self.hasher.hash(client), n, max_wait_ns, now)
+        self.reserve_when(client, n, max_wait_ns, || now)
     }
 
+    /// As [`RateLimiter::reserve`] and [`RateLimiter::charge_when`].
     #[inline(always)]
-    fn reserve_hashed(&self, hash: KeyHash, n: u64, max_wait: u64, now: u64) -> Verdict {
-        let batch = self.batch(hash, n, max_wait, now);
+    pub(crate) fn reserve_when(
+        &self,
+        client: ClientKey,
+        n: u64,
+        max_wait: u64,
+        clock: impl FnOnce() -> u64,
+    ) -> Verdict {
+        let hash = self.hasher.hash(client);
+        let hits = self.table.prefetch_counter(hash);
+        let batch = self.batch(hash, n, max_wait, clock());
         let previous = self.previous.as_deref();
-        let charge = self.table.charge(&batch, &self.gcra, previous);
+        let charge = self
+            .table
+            .charge_one_of(&hits, &batch, &self.gcra, previous);
         self.verdict(charge, &batch, n)
     }
 
