@@ -26,6 +26,10 @@ pub(crate) fn parse(authorization: Option<&[u8]>) -> Credential<'_> {
     let Some(value) = authorization.map(trim) else {
         return Credential::None;
     };
+    // As nearly all write it.
+    if let Some(credential) = value.strip_prefix(b"Bearer ") {
+        return Credential::Bearer(credential);
+    }
     let mut parts = value.splitn(2, |byte| *byte == b' ');
     match (parts.next(), parts.next()) {
         (Some(scheme), Some(credential)) if scheme.eq_ignore_ascii_case(b"bearer") => {
