@@ -242,111 +242,27 @@ impl Snapshot {
 
 /// Names that are let in; an empty list lets all in, named or not.
 #[derive(Clone)]
-struct AllowList {
-    /// Sorted.
-    names: Vec<Box<str>>,
-    /// Those of them that are short, unless they are more than [`Self::FEW`].
-    short: Option<Box<[ShortName]>>,
-}
+struct AllowList(Vec<Box<str>>);
 
 impl AllowList {
-    /// Up to this many names are compared one by one.
+    /// Up to this many names are compared one by one: most differ in length already.
     const FEW: usize = 8;
 
     fn new(names: &[String]) -> Self {
         let mut names: Vec<Box<str>> = names.iter().map(|name| name.as_str().into()).collect();
         names.sort_unstable();
-        let short: Box<[_]> = names
-            .iter()
-            .filter_map(|name| ShortName::of(name))
-            .collect();
-        Self {
-            names,
-            short: (short.len() <= Self::FEW).then_some(short),
-        }
+        Self(names)
     }
 
     #[inline]
     fn allows(&self, name: Option<&str>) -> bool {
-        self.names.is_empty() || name.is_some_and(|name| self.lists(name))
-    }
-
-    #[inline]
-    fn lists(&self, name: &str) -> bool {
-        match (&self.short, ShortName::of(name)) {
-            (Some(short), Some(name)) => short.contains(&name),
-            _ => self
-                .names
-                .binary_search_by(|known| (**known).cmp(name))
-                .is_ok(),
-        }
-    }
-}
-
-/// A name of up to 16 bytes as numbers that no other name has: compared without a call, and without a look at each byte.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct ShortName {
-    length: usize,
-    /// The first and the last eight bytes, or four, or as many as there are. They overlap, and leave none out.
-    ends: [u64; 2],
-}
-
-impl ShortName {
-    #[inline]
-    fn of(name: &str) -> Option<Self> {
-        let bytes = name.as_bytes();
-        let ends = match bytes {
-            [] => [0, 0],
-            &[only] => [only.into(), 0],
-            &[first, second] => [first.into(), second.into()],
-            &[first, second, third] => [u16::from_le_bytes([first, second]).into(), third.into()],
-            _ => match (bytes.first_chunk(), bytes.last_chunk()) {
-                (Some(first), Some(last)) => {
-                    [u64::from_le_bytes(*first), u64::from_le_bytes(*last)]
-                }
-                _ => {
-                    let end =
-                        |four: Option<&[u8; 4]>| four.map(|four| u32::from_le_bytes(*four).into());
-                    [end(bytes.first_chunk())?, end(bytes.last_chunk())?]
-                }
-            },
+        let listed = |name: &str| {
+            if self.0.len() <= Self::FEW {
+                self.0.iter().any(|known| **known == *name)
+            } else {
+                self.0.binary_search_by(|known| (**known).cmp(name)).is_ok()
+            }
         };
-        (bytes.len() <= 16).then_some(Self {
-            length: bytes.len(),
-            ends,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        /// Few letters and lengths around those where another way begins, so that many are nearly equal.
-        #[test]
-        fn an_allow_list_allows_its_names_and_no_others(
-            names in prop::collection::vec("[aä]{0,9}|a{15}[ab]{0,3}", 0..20),
-            asked in prop::collection::vec("[aä]{0,9}|a{15}[ab]{0,3}", 1..20),
-        ) {
-            let list = AllowList::new(&names);
-            for name in asked.iter().chain(&names) {
-                prop_assert_eq!(list.allows(Some(name)), names.is_empty() || names.contains(name), "{}", name);
-            }
-            prop_assert_eq!(list.allows(None), names.is_empty());
-        }
-
-        #[test]
-        fn short_names_are_equal_where_their_text_is(a in "[abä]{0,20}", b in "[abä]{0,20}") {
-            for (a, b) in [(&a, &b), (&a, &a)] {
-                if let (Some(short), Some(other)) = (ShortName::of(a), ShortName::of(b)) {
-                    prop_assert_eq!(short == other, a == b);
-                } else {
-                    prop_assert!(a.len() > 16 || b.len() > 16);
-                }
-            }
-        }
+        self.0.is_empty() || name.is_some_and(listed)
     }
 }
