@@ -164,12 +164,10 @@ impl Table {
         }
     }
 
-    /// Looks over the candidates of a newcomer.
+    /// Looks over the candidates of a newcomer. Their memory has been asked for, but for few ([`Table::prefetch_counter`]).
     #[inline(always)]
     fn look(&self, hash: KeyHash, now: u64) -> Sight {
-        let windows = self.windows_of(hash);
-        windows.into_iter().for_each(Window::prefetch);
-        let [first, second] = windows;
+        let [first, second] = self.windows_of(hash);
         // Where every counter is a candidate there is nothing to balance, and the smallest TAT is taken always.
         let balance = self.capacity > 2 * WINDOW;
         let first = first.survey(hash, now);

@@ -258,15 +258,10 @@ impl Table {
         let hits = self.hints.look_up(self.candidates(hash), hash);
         match hits.first() {
             Some(index) => prefetch(self.slot(index)),
-            None => self.prefetch_windows(hash),
+            // All candidates: it is a newcomer's.
+            None => self.windows_of(hash).into_iter().for_each(Window::prefetch),
         }
         hits
-    }
-
-    /// Has all candidates of a key fetched into the cache.
-    #[inline(always)]
-    fn prefetch_windows(&self, hash: KeyHash) {
-        self.windows_of(hash).into_iter().for_each(Window::prefetch);
     }
 
     /// The counter that this key owns. Reads all candidates.
