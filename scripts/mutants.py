@@ -1,8 +1,8 @@
 """Breaks core in every small way that cargo-mutants knows, one at a time, and tells which breaks no test notices.
 
 cargo-mutants says what there is to break (`.cargo/mutants.toml` has the files and what is left out); this builds and judges it,
-in two passes, since few of the tests notice nearly everything. First the library's unit tests, but for the slow ones; then, of
-what survived, all tests that `.cargo/mutants.toml` names. Both stop at the first test that fails. Works on a copy in
+in two passes, since few of the tests notice nearly everything. First the unit tests of its part of the library, but for the
+slow ones; then, of what survived, all tests that `.cargo/mutants.toml` names. Both stop at the first test that fails. Works on a copy in
 target/mutants, of which only core is compiled anew.
 
 What was judged isn't judged again, so a run can be stopped at any time: that tests notice a break holds until the file's code
@@ -95,6 +95,11 @@ class Mutant:
         """Whether it is in code that loom's models alone are compiled with: they have their own mutants (`make loom-mutants`)."""
         attributes = text[offset(text, self.head) : offset(text, self.start)].partition("fn ")[0]
         return "#[cfg(loom)]" in attributes
+
+    @property
+    def part(self) -> str:
+        """The module of the library that it is in, with all below."""
+        return self.file.removeprefix("core/src/").partition("/")[0].removesuffix(".rs") + "::"
 
     @property
     def key(self) -> str:
@@ -247,19 +252,21 @@ class Judge:
             sys.exit("the unbroken tree can't be built: see cargo test")
         for program, name in programs:
             start = time.monotonic()
-            if failed := self.tree.failure(program, arguments, 3600):
+            every = [argument.format(part="") for argument in arguments]
+            if failed := self.tree.failure(program, every, 3600):
                 sys.exit(f"the unbroken tree fails: {name}: {failed}")
             self.seconds[name] = time.monotonic() - start
 
     def judge(self, mutant: Mutant, tests: list[str], arguments: list[str], survived: str) -> str:
         """Breaks the tree and says what came of it."""
         verdict, by = survived, ""
+        arguments = [argument.format(part=mutant.part) for argument in arguments]
         with self.tree.broken(mutant):
             programs = self.tree.build(tests)
             if programs is None:
                 verdict = "unviable"
             for program, name in programs or []:
-                if failed := self.tree.failure(program, arguments, 20 + 4 * self.seconds.get(name, 60)):
+                if failed := self.tree.failure(program, arguments, 8 + 3 * self.seconds[name]):
                     verdict, by = "caught", f"{name}: {failed}"
                     break
         known = {"key": mutant.key, "name": mutant.name, "verdict": verdict, "by": by, "against": self.against}
@@ -283,7 +290,7 @@ def chosen(arguments: argparse.Namespace) -> list[Mutant]:
     """The mutants that are asked for."""
     mutants = listed()
     if arguments.parts:
-        mutants = [mutant for mutant in mutants if any(part in mutant.name for part in arguments.parts)]
+        mutants = list({mutant.key: mutant for part in arguments.parts for mutant in mutants if part in mutant.name}.values())
     if arguments.shard:
         index, count = (int(number) for number in arguments.shard.split("/"))
         mutants = mutants[index % count :: count]
