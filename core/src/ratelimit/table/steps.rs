@@ -1,9 +1,11 @@
 //! The steps of a takeover one at a time: what a thread does that finds what another one has left half done, or did a moment ago.
 //! (That no order of two threads' steps breaks a promise is what the models in `core/tests/loom` show.)
 
+use std::sync::Arc;
+
 use super::claim::Victim;
-use super::slot::{Owner, State};
-use super::{Batch, Charge, KeyHash, Table, WINDOW};
+use super::slot::{FROZEN, Owner, State};
+use super::{Batch, CACHE_LINE, Charge, KeyHash, Table, WINDOW};
 use crate::ratelimit::gcra::{Conformance, Gcra, SECOND};
 
 const NOW: u64 = 1_000 * SECOND;
@@ -296,7 +298,7 @@ fn displacements_are_those_of_owners_who_still_owe() {
 
 #[test]
 fn claims_are_counted_beyond_what_an_incarnation_number_holds() {
-    const CLAIMS: u64 = 3 * 65_536 + 5;
+    const CLAIMS: u64 = 65_536 + 5;
     let (table, gcra) = (Table::new(1), Gcra::new(1, 1));
     for i in 0..CLAIMS {
         let batch = Batch {
@@ -411,5 +413,186 @@ fn p7_a_key_is_placed_on_no_counter_whose_owner_owes_as_much() {
         let expected: &[usize] = if placed { &[least] } else { &[] };
         assert_eq!(concerning(&table, KEY), expected);
         assert_eq!(table.slot(least).tat(), debt);
+    }
+}
+
+/// Who owns a counter takes over none, however many of its candidates are as good as new.
+#[test]
+fn an_owner_displaces_nobody() {
+    let table = Table::new(LARGE);
+    let [first, second] = table.candidates(KEY).windows.map(|window| window * WINDOW);
+    for index in first..first + WINDOW {
+        table.slot(index).raise_tat(NOW + SECOND);
+    }
+    assert!(charge(&table, KEY));
+    for index in (first..first + WINDOW).chain(second..second + WINDOW) {
+        if !table.slot(index).owner().concerns(KEY) {
+            give(&table, index, OTHER);
+        }
+    }
+    let claims = table.claims();
+    let later = Batch {
+        now: NOW + 10 * SECOND,
+        ..batch(KEY, 3)
+    };
+    let charge = table.charge(&later, &gcra(), None);
+    assert!(matches!(charge.conformance, Conformance::Conforming { .. }));
+    assert_eq!(table.claims(), claims);
+    assert_eq!(concerning(&table, OTHER).len(), 2 * WINDOW - 1);
+}
+
+/// Eight bits of a key are in a hint: where two keys have the same, the owner word tells them apart.
+#[test]
+fn keys_whose_hints_are_alike_are_told_apart() {
+    let table = Table::new(SMALL);
+    // Of one tag, since that has the lowest bits.
+    let keys: Vec<KeyHash> = (0..SMALL as u64)
+        .map(|number| KeyHash::new(number << 40 | 0x55 << 18))
+        .collect();
+    for round in 1..=3 {
+        for &key in &keys {
+            assert!(charge(&table, key), "a counter each");
+            let [index] = concerning(&table, key)[..] else {
+                panic!("one counter");
+            };
+            assert_eq!(table.slot(index).tat(), NOW + round * SECOND);
+        }
+    }
+    assert_eq!(table.claims(), SMALL as u64);
+    assert_eq!(table.displaced(), 0);
+}
+
+#[test]
+fn live_counters_are_those_whose_tat_lies_ahead() {
+    let table = Table::new(5);
+    for (index, tat) in [NOW - 1, NOW, NOW + 1, NOW + SECOND]
+        .into_iter()
+        .enumerate()
+    {
+        table.slot(index).raise_tat(tat);
+    }
+    table.slot(1).freeze();
+    table.slot(3).freeze();
+    assert_eq!(table.live(NOW), 2, "frozen or not");
+    assert_eq!(table.live(NOW - 1), 3);
+    assert_eq!(table.live(NOW + SECOND), 0);
+}
+
+/// P5, and the reason why memory is skipped: no counter lies in two cache lines, and half a window is one.
+#[test]
+fn p5_the_first_counter_starts_a_cache_line_and_little_is_skipped() {
+    let tables: Vec<Table> = (1..100).map(Table::new).collect();
+    for (capacity, table) in (1..100).zip(&tables) {
+        let address = std::ptr::from_ref(table.slot(0)).addr();
+        assert!(address.is_multiple_of(CACHE_LINE), "capacity {capacity}");
+        assert!(table.slots.len() < capacity + CACHE_LINE / size_of_val(table.slot(0)));
+    }
+}
+
+#[test]
+fn p6_the_windows_of_a_key_are_two_if_there_are_two() {
+    for windows in 1..40_usize {
+        let table = Table::new(windows * WINDOW);
+        let mut seen = vec![0; windows];
+        for number in 0..1_000_u64 {
+            let [first, second] = table
+                .candidates(KeyHash::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+                .windows;
+            assert_eq!(first == second, windows == 1);
+            seen[first] += 1;
+            seen[second] += 1;
+        }
+        let fewest = seen.iter().min().copied().unwrap_or_default();
+        assert!(fewest > 1_000 / windows, "{windows}: {seen:?}");
+    }
+}
+
+/// A table that replaces this one, everything taken over.
+fn replaced(table: &Arc<Table>, capacity: usize) -> Arc<Table> {
+    let next = Table::replacing(table, capacity);
+    next.complete_handover(table);
+    next
+}
+
+#[test]
+fn p7_a_handover_moves_every_key_and_nobody_else() {
+    let table = Arc::new(Table::new(SMALL));
+    let keys: Vec<KeyHash> = (1..=5)
+        .map(|number| KeyHash::new(number << 40 | number << 18))
+        .collect();
+    for (index, &key) in keys.iter().enumerate() {
+        give(&table, 3 * index, key);
+        table.slot(3 * index).raise_tat(NOW + index as u64);
+    }
+    let next = replaced(&table, LARGE);
+    for (index, &key) in keys.iter().enumerate() {
+        let [at] = concerning(&next, key)[..] else {
+            panic!("one counter");
+        };
+        assert!(next.slot(at).owner().is_owned_by(key));
+        assert!(next.slot(at).tat() >= NOW + index as u64);
+    }
+    assert_eq!(next.claims(), keys.len() as u64);
+    assert!((0..SMALL).all(|index| table.slot(index).tat() & FROZEN != 0));
+}
+
+/// Exhausted, with the key's counter loosened: it has none, but it owes.
+#[test]
+fn p7_what_a_loosened_key_owed_goes_along() {
+    let owing = || {
+        let table = Arc::new(Table::new(SMALL));
+        let loose = give(&table, 5, KEY).loosened();
+        assert!(table.slot(5).change_owner(table.slot(5).owner(), loose));
+        table.slot(5).raise_tat(NOW + 3 * SECOND);
+        table
+    };
+    // Asked for while the handover is under way, and after it.
+    let (table, capacity) = (owing(), 16 * LARGE);
+    let next = Table::replacing(&table, capacity);
+    let charge = next.charge(&batch(KEY, 1), &gcra(), Some(&table));
+    assert_eq!(
+        charge.conformance,
+        Conformance::NonConforming {
+            retry_after: SECOND
+        }
+    );
+    let next = replaced(&owing(), capacity);
+    let [at] = concerning(&next, KEY)[..] else {
+        panic!("one counter");
+    };
+    assert_eq!(next.slot(at).tat(), NOW + 3 * SECOND);
+}
+
+#[test]
+fn p7_of_two_counters_the_one_that_the_key_owns_counts() {
+    let table = Arc::new(Table::new(SMALL));
+    let loose = give(&table, 2, KEY).loosened();
+    assert!(table.slot(2).change_owner(table.slot(2).owner(), loose));
+    table.slot(2).raise_tat(NOW + 3 * SECOND);
+    give(&table, 12, KEY);
+    table.slot(12).raise_tat(NOW + SECOND);
+    let next = replaced(&table, 16 * LARGE);
+    let [at] = concerning(&next, KEY)[..] else {
+        panic!("one counter");
+    };
+    assert_eq!(next.slot(at).tat(), NOW + SECOND);
+
+    assert_eq!(next.debt_in(&table, KEY), NOW + SECOND);
+    assert_eq!(next.debt_in(&table, OTHER), 0);
+}
+
+#[test]
+fn p7_counters_that_were_dropped_come_back_as_full_as_the_fullest_of_them() {
+    for (dropped, from, to) in [(4, 5, 4), (5, 6, 4), (4, 9, 3), (8, 9, 3)] {
+        let table = Arc::new(Table::new(from));
+        for index in 0..from {
+            table.slot(index).raise_tat(NOW);
+        }
+        table.slot(dropped).raise_tat(NOW + 7);
+        let grown = replaced(&replaced(&table, to), from + 2);
+        for index in 0..from + 2 {
+            let expected = if index < to { NOW } else { NOW + 7 };
+            assert_eq!(grown.slot(index).tat(), expected, "{from} -> {to}: {index}");
+        }
     }
 }
