@@ -308,6 +308,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="only report what is known")
     parser.add_argument("--again", action="store_true", help="forget what is known of these")
     arguments = parser.parse_args()
+    # So that the tree is mended, and no test goes on, however this is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     mutants = chosen(arguments)
     name = f"tree-{arguments.shard.replace('/', '-of-')}" if arguments.shard else "tree"
     judge = Judge(name)

@@ -162,12 +162,12 @@ impl ApiKeys {
         })
     }
 
-    /// What is known of this credential, without asking anybody: [`Reason::Pending`] if somebody must be asked.
     #[inline]
     pub(crate) fn enabled(&self) -> bool {
         self.enabled
     }
 
+    /// What is known of this credential, without asking anybody: [`Reason::Pending`] if somebody must be asked.
     pub(crate) fn lookup(&self, presented: &[u8], now: impl FnOnce() -> u64) -> Outcome {
         if !self.enabled {
             return Err(Reason::ApiKeyNotConfigured);
