@@ -166,6 +166,44 @@ fn p2_of_claims_in_both_windows_the_lowest_is_gone_on_with() {
     }
 }
 
+#[test]
+fn p2_another_keys_claim_is_left_alone() {
+    let table = Table::new(SMALL);
+    let theirs = [2, 12].map(|index| (index, claim(&table, index, OTHER)));
+    claim(&table, 9, KEY);
+    assert!(charge(&table, KEY));
+    assert!(table.slot(9).owner().is_owned_by(KEY));
+    for (index, claim) in theirs {
+        assert_eq!(table.slot(index).owner(), claim);
+    }
+    // As in a handover.
+    let key = KeyHash::new(7 << 40);
+    table.place(key, NOW);
+    let [index] = concerning(&table, key)[..] else {
+        panic!("one counter");
+    };
+    assert!(table.slot(index).owner().is_owned_by(key));
+    for (index, claim) in theirs {
+        assert_eq!(table.slot(index).owner(), claim);
+    }
+}
+
+/// While only a part of the counters has been taken over from the table before.
+#[test]
+fn p2_a_key_whose_hint_is_late_is_charged_on_its_own_counter_during_a_handover() {
+    for (settled, own) in [(WINDOW..SMALL, 12), (0..WINDOW, 5)] {
+        let previous = Arc::new(Table::new(SMALL));
+        let table = Table::replacing(&previous, SMALL);
+        settled.for_each(|index| table.settle(index, &previous));
+        give(&table, own, KEY);
+        let charge = table.charge(&batch(KEY, 1), &gcra(), Some(&previous));
+        assert!(matches!(charge.conformance, Conformance::Conforming { .. }));
+        assert_eq!(concerning(&table, KEY), [own]);
+        assert_eq!(table.slot(own).tat(), NOW + SECOND);
+        assert_eq!(table.claims(), 1, "its own");
+    }
+}
+
 /// Even where other counters look better, in small tables and in large ones.
 #[test]
 fn p2_a_key_whose_hint_is_late_is_charged_on_its_own_counter() {
