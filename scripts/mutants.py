@@ -62,6 +62,8 @@ ENV = {
     # So that a test that never ends keeps no other from failing, however few the processors are.
     "RUST_TEST_THREADS": "4",
 }
+# What loom's models and measurements alone are compiled with. The models have mutants of their own (`make loom-mutants`).
+ELSEWHERE = ("#[cfg(loom)]", '#[cfg(feature = "measuring")]')
 # A break that loops may also fill the memory.
 MEMORY = 12 << 30
 BUILD_SECONDS = 600.0
@@ -95,10 +97,10 @@ class Mutant:
         start, end = offset(text, self.start), offset(text, self.end)
         return text[:start] + self.replacement + text[end:]
 
-    def only_in_models(self, text: str) -> bool:
-        """Whether it is in code that loom's models alone are compiled with: they have their own mutants (`make loom-mutants`)."""
+    def compiled(self, text: str) -> bool:
+        """Whether it is in a function that is compiled here."""
         attributes = text[offset(text, self.head) : offset(text, self.start)].partition("fn ")[0]
-        return "#[cfg(loom)]" in attributes
+        return not any(attribute in attributes for attribute in ELSEWHERE)
 
     @property
     def part(self) -> str:
@@ -144,7 +146,7 @@ def listed() -> list[Mutant]:
     command = ["cargo", "mutants", "--list", "--json", "--package", "tollbar"]
     output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     mutants = [Mutant.of(listed) for listed in json.loads(output)]
-    return [mutant for mutant in mutants if not mutant.only_in_models(source(mutant.file))]
+    return [mutant for mutant in mutants if mutant.compiled(source(mutant.file))]
 
 
 class Tree:
@@ -260,14 +262,16 @@ class Judge:
                 sys.exit(f"the unbroken tree fails: {name}: {failed}")
             self.seconds[name] = time.monotonic() - start
 
-    def judge(self, mutant: Mutant, tests: list[str], arguments: list[str], survived: str) -> str:
+    def judge(self, mutant: Mutant, stages: list[str], arguments: list[str], survived: str) -> str:
         """Breaks the tree and says what came of it."""
         verdict, by = survived, ""
         with self.tree.broken(mutant):
-            programs = self.tree.build(tests)
-            if programs is None:
-                verdict = "unviable"
-            for program, name in programs or []:
+            for stage in stages:
+                programs = self.tree.build([stage])
+                if programs is None:
+                    verdict = "unviable"
+                    break
+                [(program, name)] = programs
                 if failed := self.tree.failure(program, arguments, 5 + 3 * self.seconds[name]):
                     verdict, by = "caught", f"{name}: {failed}"
                     break
@@ -277,14 +281,14 @@ class Judge:
             file.write(json.dumps(known) + "\n")
         return f"{verdict} by {by}" if by else verdict
 
-    def run(self, mutants: list[Mutant], tests: list[str], arguments: list[str], survived: str) -> None:
-        """Judges them, one after another."""
+    def run(self, mutants: list[Mutant], stages: list[str], arguments: list[str], survived: str) -> None:
+        """Judges them, one after another, by the tests of these targets, one after another."""
         if not mutants:
             return
-        self.prepare(tests, arguments)
+        self.prepare(stages, arguments)
         for count, mutant in enumerate(mutants, 1):
             start = time.monotonic()
-            outcome = self.judge(mutant, tests, arguments, survived)
+            outcome = self.judge(mutant, stages, arguments, survived)
             print(f"{count}/{len(mutants)} {time.monotonic() - start:5.1f} s  {mutant.name}: {outcome}", flush=True)
 
 
@@ -297,6 +301,13 @@ def chosen(arguments: argparse.Namespace) -> list[Mutant]:
         index, count = (int(number) for number in arguments.shard.split("/"))
         mutants = mutants[index % count :: count]
     return mutants
+
+
+def stages_for(part: str) -> list[str]:
+    """The tests that `.cargo/mutants.toml` names, those last that are another part's by their name."""
+    others = {"ratelimit", "credential", "client_ip"} - {part.removesuffix("::")}
+    stages: list[str] = CONFIG["additional_cargo_test_args"]
+    return sorted(stages, key=lambda stage: any(other in stage for other in others))
 
 
 def main() -> int:
@@ -324,7 +335,8 @@ def main() -> int:
             judge.run([mutant for mutant in new if mutant.part == part], ["--lib"], few, "survived quick")
         if not arguments.quick:
             left = [mutant for mutant in mutants if judge.verdict(mutant)["verdict"] == "survived quick"]
-            judge.run(left, CONFIG["additional_cargo_test_args"], [], "survived")
+            for part in dict.fromkeys(mutant.part for mutant in left):
+                judge.run([mutant for mutant in left if mutant.part == part], stages_for(part), [], "survived")
     verdicts = [(mutant, judge.verdict(mutant).get("verdict", "unknown")) for mutant in mutants]
     for mutant, verdict in verdicts:
         if verdict not in ("caught", "unviable"):

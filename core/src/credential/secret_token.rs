@@ -233,6 +233,27 @@ mod tests {
     }
 
     #[test]
+    fn a_token_keeps_its_number_from_one_configuration_to_the_next() {
+        let tokens = |texts: &[&str]| -> Vec<SecretToken> {
+            texts
+                .iter()
+                .map(|text| SecretToken::new(text.as_bytes()))
+                .collect()
+        };
+        let before = TokenSet::new(&tokens(&["one", "two", "one"]), None);
+        let after = TokenSet::new(&tokens(&["three", "one"]), Some(&before));
+        let [one, two] = [b"one", b"two"].map(|token| before.find(token).unwrap());
+        assert_ne!(one, two);
+        assert_eq!(after.find(b"one"), Some(one));
+        assert!(before.has(one) && before.has(two));
+        assert!(after.has(one) && !after.has(two));
+        let three = after.find(b"three").unwrap();
+        assert!(![one, two].contains(&three));
+        assert_eq!(TokenId::from_number(three.number()), three);
+        assert_ne!(one.number(), two.number());
+    }
+
+    #[test]
     fn padding_is_not_content() {
         let tokens = set(&[b"abc"]);
         assert!(tokens.find(b"abc").is_some());

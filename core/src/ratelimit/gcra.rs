@@ -445,6 +445,19 @@ mod tests {
     }
 
     #[test]
+    fn instants_are_told_apart_up_to_the_latest() {
+        for multiplier in [1, 1_000, 1_000_000] {
+            let gcra = Gcra::new(10, multiplier);
+            let mut tat = 0;
+            let before = gcra.instant(MAX_NOW - SECOND);
+            assert!(charge(&gcra, &mut tat, before, gcra.burst()));
+            assert_eq!(gcra.remaining(tat, gcra.instant(MAX_NOW)), 10);
+            assert!(charge(&gcra, &mut tat, gcra.instant(MAX_NOW), 10));
+            assert!(!charge(&gcra, &mut tat, gcra.instant(u64::MAX), 1));
+        }
+    }
+
+    #[test]
     fn a_stale_now_does_not_rewind() {
         let gcra = Gcra::new(1, 3);
         let mut tat = 0;
