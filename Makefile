@@ -65,7 +65,23 @@ loom: setup ## The same models, in full.
 	core/tests/loom/run.sh full
 
 .PHONY: loom-mutants
-loom-mutants: setup ## Breaks ratelimit, credential and client_ip in every small way; the tests must notice. Hours (SHARD=0/8 FILES=gcra.rs: less).
+loom-mutants: setup ## Breaks the table on purpose; fails unless the models notice.
+	core/tests/loom/run.sh mutants
+
+.PHONY: test-instructions
+test-instructions: setup ## The instructions of a decision, against benches/instructions.json.
+	$(PYTHON) scripts/instructions.py
+
+.PHONY: fuzz
+fuzz: setup ## Fuzzes each target for T seconds (make fuzz T=60).
+	fuzz/run.sh $(T)
+
+.PHONY: coverage
+coverage: setup ## Lines of core that its tests and the fuzz corpora run; fails under 95 %. Builds all of it anew: minutes.
+	$(PYTHON) scripts/coverage.py
+
+.PHONY: mutants
+mutants: setup ## Breaks ratelimit, credential and client_ip in every small way; the tests must notice. An hour (SHARD=0/8, FILES=gcra.rs: less).
 	@cargo mutants --version 2>/dev/null | grep -qF 27.1.0 || cargo install cargo-mutants --version 27.1.0 --locked
 	$(PYTHON) scripts/mutants.py $(if $(SHARD),--shard $(SHARD)) $(FILES)
 
