@@ -277,3 +277,29 @@ fn of_two_full_sets_the_oldest_verdict_makes_room() {
         assert_eq!(store.len(), 2 * WAYS);
     }
 }
+
+#[test]
+fn fingerprints_that_share_a_half_are_told_apart() {
+    // 0 is what an empty way holds, too.
+    let halves = [0, 1, 1 << 33, u64::MAX];
+    let all: Vec<Fingerprint> = halves
+        .iter()
+        .flat_map(|&high| halves.map(|low| Fingerprint { high, low }))
+        .collect();
+    let store = Store::new(all.len());
+    let privileges = |number: usize| Privileges::from_bits(number as u64 % 7 + 1);
+    for (number, fingerprint) in all.iter().enumerate() {
+        assert_eq!(store.get(*fingerprint, 0), Held::Absent);
+        store.remove(*fingerprint);
+        store.insert(*fingerprint, privileges(number), 0);
+        assert_eq!(store.len(), number + 1);
+    }
+    for (number, fingerprint) in all.iter().enumerate() {
+        for (other, fingerprint) in all.iter().enumerate().skip(number) {
+            assert_eq!(store.get(*fingerprint, 0), Held::Live(privileges(other)));
+        }
+        store.remove(*fingerprint);
+        assert_eq!(store.get(*fingerprint, 0), Held::Absent);
+        assert_eq!(store.len(), all.len() - number - 1);
+    }
+}
