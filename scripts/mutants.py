@@ -98,9 +98,10 @@ class Mutant:
         return text[:start] + self.replacement + text[end:]
 
     def compiled(self, text: str) -> bool:
-        """Whether it is in a function that is compiled here."""
-        attributes = text[offset(text, self.head) : offset(text, self.start)].partition("fn ")[0]
-        return not any(attribute in attributes for attribute in ELSEWHERE)
+        """Whether it is in code that is compiled here, and no test."""
+        start = offset(text, self.start)
+        attributes = text[offset(text, self.head) : start].partition("fn ")[0]
+        return start < len(code_of(text)) and not any(attribute in attributes for attribute in ELSEWHERE)
 
     @property
     def part(self) -> str:
