@@ -264,6 +264,28 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_goes_drops_what_waits() {
+        let pool = Pool::default();
+        let (open, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for _ in 0..THREADS {
+            let gate = Arc::clone(&gate);
+            pool.run(Box::new(move || drop(gate.lock().unwrap().recv())), false);
+        }
+        while !pool.0.load().lock().unknown.is_empty() {
+            std::thread::yield_now();
+        }
+        let (waiting, dropped) = channel::<()>();
+        for known in [true, false] {
+            let waiting = waiting.clone();
+            pool.run(Box::new(move || waiting.send(()).unwrap()), known);
+        }
+        drop((waiting, pool));
+        assert!(dropped.recv().is_err(), "neither was run");
+        drop(open);
+    }
+
+    #[test]
     fn an_engine_that_goes_takes_its_threads_along() {
         let pool = Pool::default();
         let (done, results) = channel();
