@@ -270,7 +270,10 @@ mod tests {
         let gate = Arc::new(Mutex::new(gate));
         for _ in 0..THREADS {
             let gate = Arc::clone(&gate);
-            pool.run(Box::new(move || drop(gate.lock().unwrap().recv())), false);
+            let job = move || {
+                let _ = gate.lock().unwrap().recv();
+            };
+            pool.run(Box::new(job), false);
         }
         while !pool.0.load().lock().unknown.is_empty() {
             std::thread::yield_now();
