@@ -27,9 +27,10 @@ pub(crate) struct TokenId(u64);
 impl TokenId {
     /// No token.
     const NONE: u64 = 0;
+    const FIRST: u64 = 1;
 
     fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(TokenId::NONE + 1);
+        static NEXT: AtomicU64 = AtomicU64::new(TokenId::FIRST);
         // Relaxed: the numbers only have to differ.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
