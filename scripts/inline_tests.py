@@ -11,4 +11,4 @@ INLINE = re.compile(r"^#\[cfg\((?:test|all\(test.*)\)\]\n(?:#\[.*\]\n)*mod \w+ \
 def code_of(text: str) -> str:
     """The file but for the module of tests at its end."""
     inline = INLINE.search(text)
-    return text[: inline.start()] if inline else text
+    return (text[: inline.start()] if inline else text).rstrip() + "\n"
