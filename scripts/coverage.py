@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from inline_tests import code_of
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "core" / "src"
 TARGET = ROOT / "target" / "coverage"
@@ -24,8 +26,7 @@ TESTS = (
     ("--package", "tollbar", "--features", "elasticsearch,watch", "--tests"),
     ("--package", "tollbar-fuzz-targets", "--test", "replay"),
 )
-# A module of tests in the file that it tests, to the file's end; and files that are nothing else.
-INLINE = re.compile(r"^#\[cfg\((?:test|all\(test.*)\)\]\n(?:#\[.*\]\n)*mod \w+ \{", re.MULTILINE)
+# Modules of tests in files of their own.
 OUT_OF_LINE = re.compile(r"^#\[cfg\((?:test|all\(test.*)\)\]\n(?:#\[.*\]\n)*mod (\w+);", re.MULTILINE)
 
 Covered = dict[Path, dict[int, bool]]
@@ -99,10 +100,8 @@ def without_tests(covered: Covered) -> Covered:
     for path, lines in covered.items():
         if path in only_tests or SOURCES not in path.parents:
             continue
-        text = path.read_text()
-        inline = INLINE.search(text)
-        end = text.count("\n", 0, inline.start()) + 1 if inline else sys.maxsize
-        kept[path] = {number: run for number, run in lines.items() if number < end}
+        end = code_of(path.read_text()).count("\n") + 1
+        kept[path] = {number: run for number, run in lines.items() if number <= end}
     return kept
 
 

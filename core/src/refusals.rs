@@ -31,7 +31,7 @@ use crate::request::Resource;
 const PER_REASON: usize = 64;
 /// How many refusals for each reason are recorded a second, and at once. Half a ring: it takes more than a second to come
 /// round, so nobody meets a slot that another thread is still writing, not even if that one was interrupted there.
-const PER_SECOND: u32 = 32;
+pub(crate) const PER_SECOND: u32 = 32;
 
 /// A request, a stream or a batch that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

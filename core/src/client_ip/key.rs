@@ -164,6 +164,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_made_of_its_parts() {
+        for (ip, prefix) in [
+            ("203.0.113.9", 64),
+            ("2001:db8::1", 48),
+            ("2001:db8::1", 128),
+        ] {
+            let key = key(ip, prefix);
+            assert_eq!(ClientKey::from_parts(key.bits(), key.prefix()), key);
+        }
+        assert_eq!(ClientKey::from_parts(5, 127).prefix(), 127);
+        assert_eq!(ClientKey::from_parts(5, 129).prefix(), 128);
+        assert_eq!(ClientKey::from_parts(5, 255).prefix(), 128);
+        assert_eq!(ClientKey::from_parts(5, 1).bits(), 5);
+    }
+
+    #[test]
     fn ipv6_at_the_edge_of_the_mapped_range_never_becomes_ipv4() {
         for prefix in 0..=128 {
             for ip in [

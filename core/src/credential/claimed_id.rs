@@ -121,6 +121,27 @@ mod tests {
     }
 
     #[test]
+    fn an_id_goes_through_words_and_other_words_are_no_id() {
+        for id in ["", "x", "VuaCfGcBCdbkQm-e5aOx", "0123456789012345678901"] {
+            let id = KeyId::new(&ShortText::new(id));
+            assert_eq!(KeyId::from_words(id.to_words()), Some(id));
+        }
+        let longest = KeyId::new(&ShortText::new(&"x".repeat(22)));
+        let [first, second, third] = longest.to_words();
+        assert_eq!(first & 0xff, 22);
+        assert_eq!(
+            KeyId::from_words([first + 1, second, third]),
+            None,
+            "23 bytes"
+        );
+        assert_eq!(KeyId::from_words([first, second, third | 1 << 56]), None);
+        assert_eq!(
+            KeyId::from_words([first + 1, second, third | 1 << 56]),
+            None
+        );
+    }
+
+    #[test]
     fn what_might_be_a_secret_is_no_id() {
         assert_eq!(id_of(b"s3cret-without-a-colon"), None);
         assert_eq!(id_of(&[b'x'; 300]), None);

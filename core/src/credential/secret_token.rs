@@ -27,9 +27,10 @@ pub(crate) struct TokenId(u64);
 impl TokenId {
     /// No token.
     const NONE: u64 = 0;
+    const FIRST: u64 = 1;
 
     fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(TokenId::NONE + 1);
+        static NEXT: AtomicU64 = AtomicU64::new(TokenId::FIRST);
         // Relaxed: the numbers only have to differ.
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -230,6 +231,27 @@ mod tests {
             assert_eq!(place.contains(&[b'1'; MAX_TOKEN_LEN]), second);
             assert!(!place.contains(b"before"));
         }
+    }
+
+    #[test]
+    fn a_token_keeps_its_number_from_one_configuration_to_the_next() {
+        let tokens = |texts: &[&str]| -> Vec<SecretToken> {
+            texts
+                .iter()
+                .map(|text| SecretToken::new(text.as_bytes()))
+                .collect()
+        };
+        let before = TokenSet::new(&tokens(&["one", "two", "one"]), None);
+        let after = TokenSet::new(&tokens(&["three", "one"]), Some(&before));
+        let [one, two] = [b"one", b"two"].map(|token| before.find(token).unwrap());
+        assert_ne!(one, two);
+        assert_eq!(after.find(b"one"), Some(one));
+        assert!(before.has(one) && before.has(two));
+        assert!(after.has(one) && !after.has(two));
+        let three = after.find(b"three").unwrap();
+        assert!(![one, two].contains(&three));
+        assert_eq!(TokenId::from_number(three.number()), three);
+        assert_ne!(one.number(), two.number());
     }
 
     #[test]

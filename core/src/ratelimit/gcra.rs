@@ -444,6 +444,44 @@ mod tests {
         assert!(!charge(&gcra, &mut tat, now, 1));
     }
 
+    /// However many cells a batch goes over, and wherever it starts: no fraction is lost.
+    #[test]
+    fn as_many_events_as_the_limit_cost_a_second() {
+        for limit in [
+            1,
+            7,
+            300,
+            3_000_000,
+            999_999_937,
+            999_999_999,
+            1_000_000_000,
+        ] {
+            for multiplier in [1, 2, 1_000, 1_000_000] {
+                let gcra = Gcra::new(limit, multiplier);
+                for now in [0, 1, 11, 999, 333_333_334, 999_999_999, 7_777_777_777] {
+                    for seconds in [1, u64::from(multiplier).div_ceil(2), multiplier.into()] {
+                        let conformance = gcra.conform(0, now, u64::from(limit) * seconds, 0);
+                        let tat = now + seconds * SECOND;
+                        assert_eq!(conformance, Conformance::Conforming { tat, wait: 0 });
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn instants_are_told_apart_up_to_the_latest() {
+        for multiplier in [1, 1_000, 1_000_000] {
+            let gcra = Gcra::new(10, multiplier);
+            let mut tat = 0;
+            let before = gcra.instant(MAX_NOW - SECOND);
+            assert!(charge(&gcra, &mut tat, before, gcra.burst()));
+            assert_eq!(gcra.remaining(tat, gcra.instant(MAX_NOW)), 10);
+            assert!(charge(&gcra, &mut tat, gcra.instant(MAX_NOW), 10));
+            assert!(!charge(&gcra, &mut tat, gcra.instant(u64::MAX), 1));
+        }
+    }
+
     #[test]
     fn a_stale_now_does_not_rewind() {
         let gcra = Gcra::new(1, 3);

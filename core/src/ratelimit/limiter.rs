@@ -363,6 +363,77 @@ mod tests {
         );
     }
 
+    #[test]
+    fn limiters_of_one_seed_place_clients_alike() {
+        let limits = Limits {
+            ip_limit: 100,
+            event_limit: 1,
+            burst_multiplier: 1,
+        };
+        let hashes = |limiter: &RateLimiter| -> Vec<KeyHash> {
+            (0..100)
+                .map(|number| limiter.hasher.hash(client(number)))
+                .collect()
+        };
+        let one = hashes(&RateLimiter::seeded(limits, 1));
+        assert_eq!(hashes(&RateLimiter::seeded(limits, 1)), one);
+        for other in [
+            RateLimiter::seeded(limits, 2),
+            RateLimiter::seeded(limits, !1),
+            RateLimiter::seeded(limits, 1 << 32),
+            RateLimiter::new(limits),
+            RateLimiter::new(limits),
+        ] {
+            assert_ne!(hashes(&other), one);
+        }
+    }
+
+    #[test]
+    fn what_became_of_the_counters_is_told() {
+        let limits = Limits {
+            ip_limit: 3,
+            event_limit: 1,
+            burst_multiplier: 2,
+        };
+        let second = 1_000_000_000;
+        let limiter = RateLimiter::new(limits);
+        let told = |now| (limiter.live(now), limiter.claims(), limiter.displaced());
+        assert_eq!(told(0), (0, 0, 0));
+        for number in 0..3 {
+            assert!(limiter.charge(client(number), 1, 0).admitted);
+        }
+        assert_eq!(told(0), (3, 3, 0));
+        assert_eq!(told(second), (0, 3, 0), "all have passed");
+        for number in 3..5 {
+            assert!(limiter.charge(client(number), 1, 0).admitted);
+        }
+        assert_eq!(told(second), (2, 5, 2), "two owners lost what they owed");
+        assert_eq!(limiter.limits(), limits);
+    }
+
+    #[test]
+    fn p7_only_another_ip_limit_needs_a_handover() {
+        let limits = Limits {
+            ip_limit: 3,
+            event_limit: 1,
+            burst_multiplier: 2,
+        };
+        let limiter = RateLimiter::new(limits);
+        assert!(!limiter.in_handover());
+        let same = limiter.reconfigured(Limits {
+            event_limit: 9,
+            ..limits
+        });
+        assert!(!same.in_handover());
+        assert!(Arc::ptr_eq(&same.table, &limiter.table));
+        let other = limiter.reconfigured(Limits {
+            ip_limit: 4,
+            ..limits
+        });
+        assert!(other.in_handover());
+        assert!(!other.complete_handover().in_handover());
+    }
+
     /// A limiter with other limits, its counters taken over.
     fn with(limiter: &RateLimiter, limits: Limits) -> RateLimiter {
         limiter.reconfigured(limits).complete_handover()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the models of the counter table.
+# Checks the models of the counter table (here), and of the store of verdicts on API keys (`core/src/credential/api_key/verdicts/set.rs`).
 #   run.sh bounded   at most 2 preemptions an execution: for `make test`
 #   run.sh full      at most 4, but for the few largest models, which say so themselves: for `make loom`
 #   run.sh mutants   breaks the table in each way that the models name, and fails unless every model that names it notices:
@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/../../.."
 mode=${1:-bounded}
-filter=${2:-ratelimit::table::models}
+filter=${2:-::models::}
 
 export RUSTFLAGS="--cfg loom"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"

@@ -174,3 +174,100 @@ impl Drop for Lead {
         self.flight.land(self.outcome);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::api_key::Privileges;
+    use std::sync::mpsc::channel;
+
+    const GOOD: Outcome = Ok(Privileges::ALL);
+    const NO_TIME: Duration = Duration::ZERO;
+
+    fn fingerprint(low: u64) -> Fingerprint {
+        Fingerprint { high: 7, low }
+    }
+
+    fn lead(flights: &Arc<Flights>, low: u64) -> Lead {
+        match flights.board(fingerprint(low), || None) {
+            Boarding::Leading(lead) => lead,
+            _ => panic!("a flight is under way, or none is needed"),
+        }
+    }
+
+    #[test]
+    fn who_comes_second_follows_and_who_comes_late_starts_anew() {
+        let flights = Arc::new(Flights::default());
+        let first = lead(&flights, 1);
+        assert_eq!(first.fingerprint(), fingerprint(1));
+        let Boarding::Following(followed) = flights.board(fingerprint(1), || panic!("not asked"))
+        else {
+            panic!("there is a flight");
+        };
+        assert!(Arc::ptr_eq(&followed, &first.flight()));
+        let other = lead(&flights, 2);
+        assert!(!Arc::ptr_eq(&other.flight(), &followed));
+        assert_eq!(followed.poll(), None);
+        assert_eq!(first.land(GOOD), GOOD);
+        assert_eq!(followed.poll(), Some(GOOD));
+        assert_eq!(followed.wait(), GOOD);
+        assert_eq!(other.flight().poll(), None);
+        let decided = flights.board(fingerprint(1), || Some(GOOD));
+        assert!(matches!(decided, Boarding::Decided(GOOD)));
+        drop(lead(&flights, 1));
+    }
+
+    #[test]
+    fn a_flight_whose_lead_is_lost_lands_as_unavailable() {
+        let flights = Arc::new(Flights::default());
+        let lead = lead(&flights, 1);
+        let flight = lead.flight();
+        drop(lead);
+        assert_eq!(flight.poll(), Some(Err(Reason::Unavailable)));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_time_or_the_landing() {
+        let flights = Arc::new(Flights::default());
+        let lead = lead(&flights, 1);
+        let flight = lead.flight();
+        let begin = Instant::now();
+        assert_eq!(flight.wait_for(NO_TIME), None);
+        assert_eq!(flight.wait_for(Duration::from_millis(20)), None);
+        assert!(begin.elapsed() >= Duration::from_millis(20));
+        let waiting = [Duration::from_secs(3600), Duration::MAX].map(|timeout| {
+            let flight = Arc::clone(&flight);
+            std::thread::spawn(move || flight.wait_for(timeout))
+        });
+        let for_ever = std::thread::spawn({
+            let flight = Arc::clone(&flight);
+            move || flight.wait()
+        });
+        assert_eq!(lead.land(GOOD), GOOD);
+        for thread in waiting {
+            assert_eq!(thread.join().unwrap(), Some(GOOD));
+        }
+        assert_eq!(for_ever.join().unwrap(), GOOD);
+        assert_eq!(flight.wait_for(NO_TIME), Some(GOOD));
+    }
+
+    #[test]
+    fn every_callback_is_called_once_whatever_another_does() {
+        let flights = Arc::new(Flights::default());
+        let lead = lead(&flights, 1);
+        let flight = lead.flight();
+        let (told, outcomes) = channel();
+        let call = || {
+            let told = told.clone();
+            Box::new(move |outcome| told.send(outcome).unwrap())
+        };
+        flight.on_landing(call());
+        flight.on_landing(Box::new(|_| panic!("on purpose")));
+        flight.on_landing(call());
+        assert!(outcomes.try_recv().is_err(), "not yet");
+        assert_eq!(lead.land(GOOD), GOOD);
+        flight.on_landing(call());
+        drop(told);
+        assert_eq!(outcomes.iter().collect::<Vec<_>>(), [GOOD; 3]);
+    }
+}

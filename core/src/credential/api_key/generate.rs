@@ -179,11 +179,25 @@ mod tests {
             assert_eq!(hash_key("id", weak), Err(KeygenError::WeakKey));
         }
         assert!(hash_key("id", b"0123456789abcdef0123456789abcdef").is_ok());
+        // 22 bytes, eight of them different, are the least.
+        assert!(hash_key("id", b"0123456701234567012345").is_ok());
+        assert!(hash_key("id", b"012345670123456701234").is_err());
+        assert!(hash_key("id", b"0123456012345601234560").is_err());
         let long: Vec<u8> = (0..767u32).map(|i| b'!' + (i % 90) as u8).collect();
         assert_eq!(hash_key("id", &long), Err(KeygenError::TooLong));
-        for id in ["", "a:b", "a b", "a\n", &"x".repeat(513)] {
+        for id in [
+            "",
+            "a:b",
+            "a b",
+            "a\n",
+            "a\u{7f}",
+            "\u{1}",
+            &"x".repeat(513),
+        ] {
             assert_eq!(generate_with_id(id).unwrap_err(), KeygenError::Id);
         }
+        let longest = "x".repeat(512);
+        assert_eq!(generate_with_id(&longest).unwrap().id, longest);
     }
 
     #[test]

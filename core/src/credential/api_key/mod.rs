@@ -162,12 +162,12 @@ impl ApiKeys {
         })
     }
 
-    /// What is known of this credential, without asking anybody: [`Reason::Pending`] if somebody must be asked.
     #[inline]
     pub(crate) fn enabled(&self) -> bool {
         self.enabled
     }
 
+    /// What is known of this credential, without asking anybody: [`Reason::Pending`] if somebody must be asked.
     pub(crate) fn lookup(&self, presented: &[u8], now: impl FnOnce() -> u64) -> Outcome {
         if !self.enabled {
             return Err(Reason::ApiKeyNotConfigured);
@@ -277,5 +277,41 @@ impl Source {
             return Ok(Some(Arc::new(elasticsearch)));
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_in_force_as_it_says() {
+        for enabled in [true, false] {
+            let mut config = ApiKeyConfig {
+                enabled,
+                ..ApiKeyConfig::default()
+            };
+            config.elasticsearch.timeout = Duration::from_secs(7);
+            let keys = ApiKeys::new(&config).unwrap();
+            assert_eq!(keys.enabled(), enabled);
+            assert_eq!(keys.timeout(), Duration::from_secs(7));
+        }
+    }
+
+    #[cfg(feature = "elasticsearch")]
+    #[test]
+    fn files_that_are_missing_are_found_when_a_configuration_is_checked() {
+        use crate::config::Pem;
+
+        let mut config = ApiKeyConfig {
+            enabled: true,
+            ..ApiKeyConfig::default()
+        };
+        config.elasticsearch.hosts = vec!["https://localhost:9200".into()];
+        config.elasticsearch.ssl.certificate_authorities =
+            vec![Pem::File("/no/such/file.pem".into())];
+        assert!(ApiKeys::check(&config).is_err());
+        config.enabled = false;
+        assert!(ApiKeys::check(&config).is_ok(), "nothing is asked for");
     }
 }

@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 
 const THREADS: usize = 8;
 const QUEUE: usize = 1024;
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 30_000 });
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
@@ -224,6 +224,67 @@ mod tests {
         let child = done.clone();
         pool.run(Box::new(move || child.send("child's").unwrap()), false);
         assert_eq!(results.recv().unwrap(), "child's");
+        drop(open);
+    }
+
+    /// Waits until so many threads are there, and so many of them have nothing to do.
+    fn wait_for(pool: &Pool, threads: usize, idle: usize) {
+        let there = || {
+            let shared = pool.0.load_full();
+            let state = shared.lock();
+            (state.threads, state.idle)
+        };
+        while there() != (threads, idle) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_idle_does_the_next_job_and_ends_in_time() {
+        let pool = Pool::default();
+        let (done, results) = channel();
+        let job = |threads: usize| {
+            let done = done.clone();
+            for _ in 0..threads {
+                let done = done.clone();
+                pool.run(Box::new(move || done.send(()).unwrap()), true);
+                results.recv().unwrap();
+            }
+            drop(done);
+        };
+        job(1);
+        wait_for(&pool, 1, 1);
+        job(1);
+        assert_eq!(pool.0.load().lock().threads, 1, "it was idle");
+        // With nothing to do for a while.
+        wait_for(&pool, 0, 0);
+        job(1);
+        wait_for(&pool, 1, 1);
+        wait_for(&pool, 0, 0);
+    }
+
+    #[test]
+    fn an_engine_that_goes_drops_what_waits() {
+        let pool = Pool::default();
+        let (open, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for _ in 0..THREADS {
+            let gate = Arc::clone(&gate);
+            let job = move || {
+                let _ = gate.lock().unwrap().recv();
+            };
+            pool.run(Box::new(job), false);
+        }
+        while !pool.0.load().lock().unknown.is_empty() {
+            std::thread::yield_now();
+        }
+        let (waiting, dropped) = channel::<()>();
+        for known in [true, false] {
+            let waiting = waiting.clone();
+            pool.run(Box::new(move || waiting.send(()).unwrap()), known);
+        }
+        drop((waiting, pool));
+        assert!(dropped.recv().is_err(), "neither was run");
         drop(open);
     }
 

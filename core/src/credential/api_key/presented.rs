@@ -178,9 +178,10 @@ mod tests {
             }
         }
 
-        /// Two texts that decode alike are one text, but for the padding: no key can take two places in the cache.
+        /// Two texts that decode alike are one text, but for the padding: no key can take two places in the cache. (Half of them
+        /// begin with `id:`, or hardly one would be a key.)
         #[test]
-        fn one_key_has_one_text(text in "[A-Za-z0-9+/]{1,12}={0,3}") {
+        fn one_key_has_one_text(text in "(aWQ6)?[A-Za-z0-9+/]{1,12}={0,3}") {
             if let (Some(encoded), Some((id, key))) = (Encoded::new(text.as_bytes()), decode(text.as_bytes())) {
                 let again = PresentedKey::new(&id, &key).unwrap().credential();
                 prop_assert_eq!(again.trim_end_matches('=').as_bytes(), encoded.as_bytes());

@@ -77,6 +77,10 @@ mod tests {
             assert_eq!(Privileges::from_bits(set.bits()), set);
         }
         assert_eq!(Privileges::ALL.iter().count(), Privilege::ALL.len());
+        for privilege in Privilege::ALL {
+            let twice: Privileges = [privilege, privilege].into_iter().collect();
+            assert_eq!(twice.iter().collect::<Vec<_>>(), [privilege]);
+        }
         assert_eq!(Privileges::from_bits(u64::MAX), Privileges::ALL);
     }
 }

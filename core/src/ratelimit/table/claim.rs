@@ -128,7 +128,7 @@ impl Table {
             gcra.conform(smallest_tat, batch.now, 1, 0),
             Conformance::Conforming { .. }
         );
-        if room_for_one || self.capacity <= 2 * WINDOW {
+        if room_for_one || !self.has_others_than_candidates() {
             return;
         }
         for index in self.candidates_of(batch.hash) {
@@ -169,7 +169,7 @@ impl Table {
     fn look(&self, hash: KeyHash, now: u64) -> Sight {
         let [first, second] = self.windows_of(hash);
         // Where every counter is a candidate there is nothing to balance, and the smallest TAT is taken always.
-        let balance = self.capacity > 2 * WINDOW;
+        let balance = self.has_others_than_candidates();
         let first = first.survey(hash, now);
         if balance && first.passed == WINDOW && !first.moved && !first.concerns_key {
             // No window is emptier. Should the other one concern the key, that is found before the claim is confirmed, and
@@ -180,10 +180,9 @@ impl Table {
         if first.concerns_key | second.concerns_key | first.moved | second.moved {
             return self.look_closely(hash);
         }
-        // Counters whose TAT has passed are all as good as new, so where both windows have such the emptier one is taken: that
+        // Counters whose TAT has passed are all as good as new, so the window that has more of them, the emptier one, is taken: that
         // is what keeps two choices balanced. Otherwise the smaller TAT.
-        let both_passed = first.passed.min(second.passed) > 0;
-        let take_second = if balance && both_passed && first.passed != second.passed {
+        let take_second = if balance && first.passed != second.passed {
             second.passed > first.passed
         } else {
             second.best.tat < first.best.tat

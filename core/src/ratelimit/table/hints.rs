@@ -132,4 +132,26 @@ mod tests {
         assert_eq!(first(one), None);
         assert_eq!(first(other), Some(2));
     }
+
+    #[test]
+    fn all_counters_that_may_be_the_keys_are_gone_through() {
+        let candidates = Candidates { windows: [1, 3] };
+        let (one, other) = (KeyHash::new(0x34 << 18), KeyHash::new(0x78 << 18));
+        for noted in [
+            &[11, 27][..], // The same place in both windows.
+            &[8, 15],
+            &[24, 31],
+            &[8, 9, 10, 14, 15, 25, 26, 31],
+        ] {
+            let hints = Hints::new(4);
+            (0..32).for_each(|index| hints.note(index, other));
+            noted.iter().for_each(|&index| hints.note(index, one));
+            let mut hits = hints.look_up(candidates, one);
+            for &index in noted {
+                assert_eq!(hits.first(), Some(index));
+                hits = hits.without_first();
+            }
+            assert_eq!(hits.first(), None);
+        }
+    }
 }

@@ -28,6 +28,9 @@ mod models;
 mod slot;
 #[cfg(test)]
 #[cfg(not(loom))]
+mod steps;
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;
 
 use std::sync::Arc;
@@ -351,6 +354,12 @@ impl Table {
         self.candidates(hash)
             .windows()
             .flat_map(|window| self.window(window))
+    }
+
+    /// Whether the table has counters that are no candidates of a given key.
+    #[inline(always)]
+    fn has_others_than_candidates(&self) -> bool {
+        self.capacity > 2 * WINDOW
     }
 
     /// The counters of a window: eight, or fewer in the last one.

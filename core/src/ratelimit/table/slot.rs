@@ -187,3 +187,65 @@ impl Slot {
         self.tat.fetch_max(tat, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_word_says_whose_the_counter_is_or_was_and_in_which_incarnation() {
+        let keys = [0, 1 << 18, 0x0123_4567_89ab_cdef, 1 << 63, u64::MAX].map(KeyHash::new);
+        for key in keys {
+            for before in [0, 1, 2, 0x7fff, 0xfffe, 0xffff] {
+                let after = (before + 1) & 0xffff;
+                let fresh = Owner(before << 1);
+                let claimed = fresh.claimed_by(key);
+                let owned = claimed.confirmed();
+                let loose = owned.loosened();
+                for (owner, incarnation, state) in [
+                    (fresh, before, State::Free),
+                    (claimed, after, State::Claimed),
+                    (owned, after, State::Owned),
+                    (loose, after, State::Loose),
+                    (claimed.released(), after, State::Free),
+                ] {
+                    assert_eq!((owner.state(), owner.incarnation()), (state, incarnation));
+                    if state != State::Free {
+                        assert_eq!(owner.key(), key);
+                    }
+                    for other in keys {
+                        let said = (
+                            owner.concerns(other),
+                            owner.is_owned_by(other),
+                            owner.is_remembered_by(other),
+                        );
+                        let right = match state {
+                            _ if other != key => (false, false, false),
+                            State::Free => (false, false, false),
+                            State::Loose => (false, false, true),
+                            State::Claimed => (true, false, false),
+                            State::Owned => (true, true, false),
+                        };
+                        assert_eq!(said, right, "{owner:?} {other:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_frozen_tat_stays_what_it_was() {
+        let slot = Slot {
+            owner: AtomicU64::new(0),
+            tat: AtomicU64::new(5),
+        };
+        slot.raise_tat(7);
+        slot.raise_tat(6);
+        assert_eq!(slot.tat(), 7);
+        assert_eq!(slot.freeze(), 7);
+        slot.raise_tat(8);
+        assert_eq!(slot.freeze(), 7);
+        assert_eq!(slot.tat(), FROZEN | 7);
+    }
+}

@@ -216,3 +216,22 @@ mod models {
         });
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_replaced_is_not_there() {
+        let (set, fingerprint) = (Set::new(), Fingerprint { high: 1, low: 2 });
+        let word = Word::new(Privileges::ALL, 0);
+        set.write(3, fingerprint, word);
+        assert_eq!(set.read(fingerprint), Some(word));
+        // As in the middle of `write`.
+        let version = &set.ways[3].version;
+        version.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(set.read(fingerprint), None);
+        version.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(set.read(fingerprint), Some(word));
+    }
+}

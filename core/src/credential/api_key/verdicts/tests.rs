@@ -211,3 +211,95 @@ fn a_verdict_that_is_renewed_is_never_out_of_sight() {
         }
     });
 }
+
+#[test]
+fn the_two_sets_of_a_fingerprint_are_two_and_any_two() {
+    for capacity in [1, 8, 9, 20, 100] {
+        let store = Store::new(capacity);
+        let sets = store.sets.len();
+        let mut seen = vec![0; sets];
+        let edges = [0, 1 << 32, u64::MAX / 2, u64::MAX];
+        let edges = edges.map(|high| edges.map(|low| Fingerprint { high, low }));
+        for fingerprint in edges
+            .into_iter()
+            .flatten()
+            .chain((0..2_000).map(fingerprint))
+        {
+            let [first, second] = store.candidates(fingerprint);
+            assert_ne!(first, second);
+            seen[first] += 1;
+            seen[second] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 2_000 / sets), "{seen:?}");
+    }
+}
+
+/// Fingerprints whose sets are these two, in this order.
+fn aimed(store: &Store, sets: [usize; 2]) -> impl Iterator<Item = Fingerprint> {
+    (0..)
+        .map(fingerprint)
+        .filter(move |fingerprint| store.candidates(*fingerprint) == sets)
+}
+
+fn filled(store: &Store, set: usize) -> usize {
+    WAYS - store.sets[set].empty()
+}
+
+#[test]
+fn a_verdict_is_put_into_the_emptier_set() {
+    for (first, second) in [(2, 5), (5, 2)] {
+        let store = Store::new(40);
+        for (number, fingerprint) in aimed(&store, [first, second]).take(2 * WAYS).enumerate() {
+            store.insert(fingerprint, Privileges::ALL, 0);
+            let counts = [filled(&store, first), filled(&store, second)];
+            assert_eq!(counts, [number / 2 + 1, number.div_ceil(2)]);
+        }
+    }
+}
+
+/// Next to impossible before the store is full, but somebody has to make room.
+#[test]
+fn of_two_full_sets_the_oldest_verdict_makes_room() {
+    for oldest in 0..2 * WAYS {
+        let store = Store::new(40);
+        let fingerprints: Vec<_> = aimed(&store, [1, 7]).take(2 * WAYS + 1).collect();
+        let (newcomer, residents) = fingerprints.split_last().unwrap();
+        for (number, resident) in residents.iter().enumerate() {
+            let age = (number + 2 * WAYS - oldest) % (2 * WAYS);
+            store.insert(*resident, Privileges::ALL, 8 * age as u64);
+        }
+        store.insert(*newcomer, Privileges::ALL, 8_000);
+        assert_eq!(store.get(*newcomer, 8_000), Held::Live(Privileges::ALL));
+        for (number, resident) in residents.iter().enumerate() {
+            let gone = store.get(*resident, 8_000) == Held::Absent;
+            assert_eq!(gone, number == oldest, "{oldest} {number}");
+        }
+        assert_eq!(store.len(), 2 * WAYS);
+    }
+}
+
+#[test]
+fn fingerprints_that_share_a_half_are_told_apart() {
+    // 0 is what an empty way holds, too.
+    let halves = [0, 1, 1 << 33, u64::MAX];
+    let all: Vec<Fingerprint> = halves
+        .iter()
+        .flat_map(|&high| halves.map(|low| Fingerprint { high, low }))
+        .collect();
+    let store = Store::new(all.len());
+    let privileges = |number: usize| Privileges::from_bits(number as u64 % 7 + 1);
+    for (number, fingerprint) in all.iter().enumerate() {
+        assert_eq!(store.get(*fingerprint, 0), Held::Absent);
+        store.remove(*fingerprint);
+        store.insert(*fingerprint, privileges(number), 0);
+        assert_eq!(store.len(), number + 1);
+    }
+    for (number, fingerprint) in all.iter().enumerate() {
+        for (other, fingerprint) in all.iter().enumerate().skip(number) {
+            assert_eq!(store.get(*fingerprint, 0), Held::Live(privileges(other)));
+        }
+        store.remove(*fingerprint);
+        assert_eq!(store.get(*fingerprint, 0), Held::Absent);
+        assert_eq!(store.len(), all.len() - number - 1);
+    }
+}
