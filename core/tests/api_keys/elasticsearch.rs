@@ -174,6 +174,24 @@ fn the_timeout_is_for_all_hosts_together_and_a_slow_one_leaves_time_for_the_next
     assert_eq!(verified(&engine, &header("id", "key")), Reason::Allowed);
 }
 
+/// A server that takes a connection and says nothing.
+fn deaf() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[test]
+fn the_first_host_is_asked_however_short_the_time_is_and_none_when_it_is_over() {
+    let ((_a, a), (_b, b)) = (deaf(), deaf());
+    for timeout in ["1ns", "1ms"] {
+        let engine = engine(&[a.clone(), b.clone()], timeout);
+        assert_eq!(verified(&engine, &header("id", "key")), Reason::Unavailable);
+        let error = engine.stats().api_keys.last_error;
+        assert_eq!(error, Some(format!("{a}: it took too long")), "{timeout}");
+    }
+}
+
 #[test]
 fn nobody_listens() {
     let engine = engine(&[refusing()], "5s");
