@@ -20,6 +20,8 @@ pub struct Reply {
     pub hang_up: bool,
     /// How many requests of a connection are answered; at the next one it breaks.
     pub answers: u64,
+    /// The connection ends before the answer does.
+    pub breaks_off: bool,
 }
 
 impl Reply {
@@ -30,6 +32,7 @@ impl Reply {
             delay: Duration::ZERO,
             hang_up: false,
             answers: u64::MAX,
+            breaks_off: false,
         }
     }
 
@@ -74,6 +77,13 @@ impl Reply {
 
     pub fn never(self) -> Self {
         Self { answers: 0, ..self }
+    }
+
+    pub fn breaking_off(self) -> Self {
+        Self {
+            breaks_off: true,
+            ..self
+        }
     }
 }
 
@@ -212,14 +222,14 @@ impl Shared {
             } else {
                 String::new()
             };
-            let length = body.len();
+            let length = body.len() + usize::from(reply.breaks_off);
             let answer = format!(
                 "HTTP/1.1 {status} Some\r\ncontent-type: application/json\r\n{location}content-length: {length}\r\n\r\n{body}"
             );
             let stream = stream.get_mut();
             stream.write_all(answer.as_bytes())?;
             stream.flush()?;
-            if reply.hang_up {
+            if reply.hang_up || reply.breaks_off {
                 return Ok(());
             }
         }

@@ -182,3 +182,29 @@ fn failed(error: ureq::Error) -> VerifyError {
         other => other.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_looked_at_for_https_only() {
+        // Of no use, like those of a system that has no authorities.
+        let tls = settings::TlsSettings {
+            authorities: vec![Zeroizing::new(b"nothing".to_vec())],
+            ..Default::default()
+        };
+        for (hosts, accepted) in [
+            (vec!["http://a:9200", "http://https:9200"], true),
+            (vec!["https://a:9200"], false),
+            (vec!["http://a:9200", "https://b:9200"], false),
+        ] {
+            let settings = Settings {
+                hosts: hosts.iter().map(|&host| host.into()).collect(),
+                timeout: Duration::from_secs(1),
+                tls: tls.clone(),
+            };
+            assert_eq!(Elasticsearch::new(&settings).is_ok(), accepted, "{hosts:?}");
+        }
+    }
+}
