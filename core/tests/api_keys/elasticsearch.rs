@@ -1,6 +1,7 @@
 //! Verification against Elasticsearch: what is asked, and what each answer comes to.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tollbar::{Action, Engine, Question, Reason, Resource};
@@ -74,6 +75,31 @@ fn only_a_no_is_a_no() {
         assert_eq!(verified(&engine, &key), reason, "{status}");
         assert_eq!(authenticated(&engine, &key), reason);
         assert_eq!(server.requests(), 1);
+    }
+}
+
+#[test]
+fn a_no_needs_no_body_that_can_be_read() {
+    for status in [401, 403] {
+        let long = Reply::status(status).body(&" ".repeat(100_000));
+        for reply in [long, Reply::status(status).breaking_off()] {
+            let server = StandIn::new(move |_| reply.clone());
+            let engine = engine(&[server.url()], "5s");
+            let key = header("id", "key");
+            assert_eq!(verified(&engine, &key), Reason::InvalidApiKey, "{status}");
+            assert_eq!(server.requests(), 1);
+        }
+    }
+}
+
+#[test]
+fn an_answer_may_be_64_kib_long() {
+    let answer = all().body;
+    for (length, reason) in [(65_536, Reason::Allowed), (65_537, Reason::Unavailable)] {
+        let long = answer.clone() + &" ".repeat(length - answer.len());
+        let server = StandIn::new(move |_| all().body(&long));
+        let engine = engine(&[server.url()], "5s");
+        assert_eq!(verified(&engine, &header("id", "key")), reason, "{length}");
     }
 }
 
@@ -174,6 +200,50 @@ fn the_timeout_is_for_all_hosts_together_and_a_slow_one_leaves_time_for_the_next
     assert_eq!(verified(&engine, &header("id", "key")), Reason::Allowed);
 }
 
+/// A server that takes a connection and says nothing.
+fn deaf() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[test]
+fn the_last_host_has_all_the_time_that_is_left() {
+    let busy = StandIn::new(|_| Reply::status(429));
+    // Far longer than one of a hundred hosts may take, and far less than all.
+    let slow = StandIn::new(|_| all().after(Duration::from_millis(200)));
+    let mut hosts = vec![busy.url(); 99];
+    hosts.push(slow.url());
+    let engine = engine(&hosts, "10s");
+    assert_eq!(verified(&engine, &header("id", "key")), Reason::Allowed);
+}
+
+#[test]
+fn the_first_host_is_asked_however_short_the_time_is_and_none_when_it_is_over() {
+    let ((_a, a), (_b, b)) = (deaf(), deaf());
+    for timeout in ["1ns", "1ms"] {
+        let engine = engine(&[a.clone(), b.clone()], timeout);
+        assert_eq!(verified(&engine, &header("id", "key")), Reason::Unavailable);
+        let error = engine.stats().api_keys.last_error;
+        assert_eq!(error, Some(format!("{a}: it took too long")), "{timeout}");
+    }
+}
+
+#[test]
+fn the_error_says_what_was_wrong_with_each_host() {
+    let busy = StandIn::new(|_| Reply::status(429));
+    let broken = StandIn::new(|_| Reply::status(500));
+    let (busy, broken) = (&busy.url(), &broken.url());
+    let engine = engine(&[busy.clone(), broken.clone()], "5s");
+    assert_eq!(verified(&engine, &header("id", "key")), Reason::Unavailable);
+    assert_eq!(
+        engine.stats().api_keys.last_error,
+        Some(format!(
+            "{busy}: it is busy (429); {broken}: it answered 500"
+        ))
+    );
+}
+
 #[test]
 fn nobody_listens() {
     let engine = engine(&[refusing()], "5s");
@@ -222,6 +292,30 @@ fn a_connection_that_breaks_under_a_request_is_no_reason_to_refuse() {
     server.answers(|_| all().never());
     assert_eq!(verified(&engine, &deaf), Reason::Unavailable);
     assert!(server.requests() <= before + 2);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_asked_for_once_more() {
+    let asked = AtomicU64::new(0);
+    let server = StandIn::new(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => all().breaking_off(),
+        _ => all(),
+    });
+    let engine = engine(&[server.url()], "5s");
+    assert_eq!(verified(&engine, &header("id", "key")), Reason::Allowed);
+    assert_eq!(server.requests(), 2);
+}
+
+#[test]
+fn what_is_asked_once_more_may_take_the_time_that_is_left() {
+    let slow = Duration::from_millis(50);
+    let server = StandIn::new(move |_| all().once_per_connection().after(slow));
+    let engine = engine(&[server.url()], "5s");
+    for key in ["first", "second"] {
+        assert_eq!(verified(&engine, &header("id", key)), Reason::Allowed);
+    }
+    // The second key's first request broke its connection.
+    assert_eq!((server.requests(), server.connections()), (3, 2));
 }
 
 #[test]

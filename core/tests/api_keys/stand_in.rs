@@ -1,7 +1,7 @@
 //! A stand-in for Elasticsearch: checks each request's exact shape, and answers as the test says.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +20,10 @@ pub struct Reply {
     pub hang_up: bool,
     /// How many requests of a connection are answered; at the next one it breaks.
     pub answers: u64,
+    /// The connection ends before the answer does.
+    pub breaks_off: bool,
+    /// The answer comes in two pieces.
+    pub halved: bool,
 }
 
 impl Reply {
@@ -30,6 +34,8 @@ impl Reply {
             delay: Duration::ZERO,
             hang_up: false,
             answers: u64::MAX,
+            breaks_off: false,
+            halved: false,
         }
     }
 
@@ -75,9 +81,23 @@ impl Reply {
     pub fn never(self) -> Self {
         Self { answers: 0, ..self }
     }
+
+    pub fn halved(self) -> Self {
+        Self {
+            halved: true,
+            ..self
+        }
+    }
+
+    pub fn breaking_off(self) -> Self {
+        Self {
+            breaks_off: true,
+            ..self
+        }
+    }
 }
 
-type Answer = Box<dyn Fn(&str) -> Reply + Send + Sync>;
+type Answer = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 /// A server on a port of its own. It ends when it is dropped.
 pub struct StandIn(Arc<Shared>);
@@ -86,6 +106,7 @@ struct Shared {
     port: u16,
     tls: Option<Arc<ServerConfig>>,
     answer: Mutex<Answer>,
+    streams: Mutex<Vec<TcpStream>>,
     requests: AtomicU64,
     connections: AtomicU64,
     /// What was wrong with requests.
@@ -107,7 +128,8 @@ impl StandIn {
         let shared = Arc::new(Shared {
             port: listener.local_addr().unwrap().port(),
             tls,
-            answer: Mutex::new(Box::new(answer)),
+            answer: Mutex::new(Arc::new(answer)),
+            streams: Mutex::new(Vec::new()),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             complaints: Mutex::new(Vec::new()),
@@ -120,6 +142,8 @@ impl StandIn {
                     return;
                 }
                 let (server, stream) = (Arc::clone(&server), stream.unwrap());
+                let kept = stream.try_clone().unwrap();
+                server.streams.lock().unwrap().push(kept);
                 server.connections.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || server.accept(stream));
             }
@@ -128,7 +152,14 @@ impl StandIn {
     }
 
     pub fn answers(&self, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) {
-        *self.0.answer.lock().unwrap() = Box::new(answer);
+        *self.0.answer.lock().unwrap() = Arc::new(answer);
+    }
+
+    /// Ends all connections.
+    pub fn disconnects(&self) {
+        for stream in self.0.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     pub fn url(&self) -> String {
@@ -162,12 +193,17 @@ impl Drop for StandIn {
 impl Shared {
     fn accept(&self, stream: TcpStream) {
         let _ = match &self.tls {
-            None => self.serve(stream),
+            None => self.serve(&stream),
             Some(config) => {
                 let connection = ServerConnection::new(Arc::clone(config)).unwrap();
-                self.serve(StreamOwned::new(connection, stream))
+                let mut stream = StreamOwned::new(connection, &stream);
+                let served = self.serve(&mut stream);
+                stream.conn.send_close_notify();
+                served.and(stream.flush())
             }
         };
+        // `streams` holds it too.
+        let _ = stream.shutdown(Shutdown::Both);
     }
 
     /// Serves requests until the client goes.
@@ -201,7 +237,9 @@ impl Shared {
             stream.read_exact(&mut body)?;
             self.requests.fetch_add(1, Ordering::SeqCst);
             let key = self.check(&head[0], header, &body);
-            let reply = (self.answer.lock().unwrap())(&key);
+            // Not under the lock: an answer may wait for another one.
+            let answer = Arc::clone(&self.answer.lock().unwrap());
+            let reply = answer(&key);
             if number >= reply.answers {
                 return Ok(());
             }
@@ -212,14 +250,21 @@ impl Shared {
             } else {
                 String::new()
             };
-            let length = body.len();
+            let length = body.len() + usize::from(reply.breaks_off);
             let answer = format!(
                 "HTTP/1.1 {status} Some\r\ncontent-type: application/json\r\n{location}content-length: {length}\r\n\r\n{body}"
             );
             let stream = stream.get_mut();
-            stream.write_all(answer.as_bytes())?;
+            let (first, second) = answer.split_at(if reply.halved { 20 } else { 0 });
+            if reply.halved {
+                stream.write_all(first.as_bytes())?;
+                stream.flush()?;
+                // So that they aren't read as one.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            stream.write_all(second.as_bytes())?;
             stream.flush()?;
-            if reply.hang_up {
+            if reply.hang_up || reply.breaks_off {
                 return Ok(());
             }
         }

@@ -1,6 +1,6 @@
 //! TLS towards Elasticsearch: each `verification_mode`, certificates of clients, and files that are of no use.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::RootCertStore;
@@ -142,6 +142,53 @@ fn connections_over_tls_are_used_again() {
         );
     }
     assert_eq!((server.requests(), server.connections()), (10, 1));
+}
+
+#[test]
+fn answers_over_tls_may_come_in_pieces() {
+    let authority = Authority::new();
+    let server = authority.server("127.0.0.1", None);
+    server.answers(|_| Reply::privileges(true, true, true).halved());
+    let config = config(&server, VerificationMode::Full, vec![authority.pem()]);
+    assert_eq!(outcome(config), (Reason::Allowed, String::new()));
+    assert_eq!(server.requests(), 1);
+}
+
+#[test]
+fn a_connection_over_tls_that_ends_under_a_request_is_no_reason_to_refuse() {
+    let authority = Authority::new();
+    let server = authority.server("127.0.0.1", None);
+    server.answers(|_| Reply::privileges(true, true, true).once_per_connection());
+    let config = config(&server, VerificationMode::Full, vec![authority.pem()]);
+    let engine = Engine::new(config).unwrap();
+    for key in ["first", "second"] {
+        assert_eq!(verified(&engine, &header("id", key)), Reason::Allowed);
+    }
+    assert_eq!((server.requests(), server.connections()), (3, 2));
+}
+
+#[test]
+fn idle_connections_over_tls_that_ended_are_not_used() {
+    let authority = Authority::new();
+    let server = authority.server("127.0.0.1", None);
+    // Two at a time, so that there are two connections: one that is of no use would be made up for.
+    let both = Barrier::new(2);
+    server.answers(move |_| {
+        both.wait();
+        Reply::privileges(true, true, true)
+    });
+    let config = config(&server, VerificationMode::Full, vec![authority.pem()]);
+    let engine = Engine::new(config).unwrap();
+    std::thread::scope(|scope| {
+        for key in ["first", "second"] {
+            scope.spawn(|| assert_eq!(verified(&engine, &header("id", key)), Reason::Allowed));
+        }
+    });
+    assert_eq!(server.connections(), 2);
+    server.disconnects();
+    server.answers(|_| Reply::privileges(true, true, true));
+    assert_eq!(verified(&engine, &header("id", "third")), Reason::Allowed);
+    assert_eq!((server.requests(), server.connections()), (3, 3));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //!
-//! - A verification takes `timeout` in all, not per host.
+//! - A verification takes `timeout` in all, not per host; one host is asked however short that is.
 //! - A key is sent to the configured hosts only: redirections are not followed, and proxies of the environment not used.
 //! - No secret is in an error. (`ureq` copies the header with the key into its buffers, which are not overwritten.)
 
@@ -144,7 +144,8 @@ impl Verifier for Elasticsearch {
             let index = (first + turn) % self.hosts.len();
             let (url, host) = &self.hosts[index];
             let left = deadline.saturating_duration_since(Instant::now());
-            if left < SHORTEST_TRY {
+            // The first one is asked in any case: a timeout so short is the configuration's word, and an error names a host.
+            if turn > 0 && left < SHORTEST_TRY {
                 break;
             }
             let share = left / (self.hosts.len() - turn) as u32;
@@ -180,4 +181,30 @@ fn failed(error: ureq::Error) -> VerifyError {
         ureq::Error::Timeout(_) => "it took too long".into(),
         other => other.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_looked_at_for_https_only() {
+        // Of no use, like those of a system that has no authorities.
+        let tls = settings::TlsSettings {
+            authorities: vec![Zeroizing::new(b"nothing".to_vec())],
+            ..Default::default()
+        };
+        for (hosts, accepted) in [
+            (vec!["http://a:9200", "http://https:9200"], true),
+            (vec!["https://a:9200"], false),
+            (vec!["http://a:9200", "https://b:9200"], false),
+        ] {
+            let settings = Settings {
+                hosts: hosts.iter().map(|&host| host.into()).collect(),
+                timeout: Duration::from_secs(1),
+                tls: tls.clone(),
+            };
+            assert_eq!(Elasticsearch::new(&settings).is_ok(), accepted, "{hosts:?}");
+        }
+    }
 }
