@@ -129,11 +129,17 @@ fn a_server_may_ask_for_a_certificate_of_the_client() {
     assert_eq!(outcome(config), (Reason::Allowed, String::new()));
 }
 
-#[test]
-fn connections_over_tls_are_used_again() {
+/// A server, and a configuration that trusts it.
+fn trusted() -> (StandIn, Config) {
     let authority = Authority::new();
     let server = authority.server("127.0.0.1", None);
     let config = config(&server, VerificationMode::Full, vec![authority.pem()]);
+    (server, config)
+}
+
+#[test]
+fn connections_over_tls_are_used_again() {
+    let (server, config) = trusted();
     let engine = Engine::new(config).unwrap();
     for n in 0..10 {
         assert_eq!(
@@ -146,20 +152,16 @@ fn connections_over_tls_are_used_again() {
 
 #[test]
 fn answers_over_tls_may_come_in_pieces() {
-    let authority = Authority::new();
-    let server = authority.server("127.0.0.1", None);
+    let (server, config) = trusted();
     server.answers(|_| Reply::privileges(true, true, true).halved());
-    let config = config(&server, VerificationMode::Full, vec![authority.pem()]);
     assert_eq!(outcome(config), (Reason::Allowed, String::new()));
     assert_eq!(server.requests(), 1);
 }
 
 #[test]
 fn a_connection_over_tls_that_ends_under_a_request_is_no_reason_to_refuse() {
-    let authority = Authority::new();
-    let server = authority.server("127.0.0.1", None);
+    let (server, config) = trusted();
     server.answers(|_| Reply::privileges(true, true, true).once_per_connection());
-    let config = config(&server, VerificationMode::Full, vec![authority.pem()]);
     let engine = Engine::new(config).unwrap();
     for key in ["first", "second"] {
         assert_eq!(verified(&engine, &header("id", key)), Reason::Allowed);
@@ -169,15 +171,13 @@ fn a_connection_over_tls_that_ends_under_a_request_is_no_reason_to_refuse() {
 
 #[test]
 fn idle_connections_over_tls_that_ended_are_not_used() {
-    let authority = Authority::new();
-    let server = authority.server("127.0.0.1", None);
+    let (server, config) = trusted();
     // Two at a time, so that there are two connections: one that is of no use would be made up for.
     let both = Barrier::new(2);
     server.answers(move |_| {
         both.wait();
         Reply::privileges(true, true, true)
     });
-    let config = config(&server, VerificationMode::Full, vec![authority.pem()]);
     let engine = Engine::new(config).unwrap();
     std::thread::scope(|scope| {
         for key in ["first", "second"] {

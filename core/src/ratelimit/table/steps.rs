@@ -1,6 +1,7 @@
 //! The steps of a takeover one at a time: what a thread does that finds what another one has left half done, or did a moment ago.
 //! (That no order of two threads' steps breaks a promise is what the models in `core/tests/loom` show.)
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::claim::Victim;
@@ -17,6 +18,9 @@ const LARGE: usize = 4 * WINDOW;
 /// A key whose hints nobody has noted yet.
 const KEY: KeyHash = KeyHash(0x0123_4567_89ab_cdef & KeyHash::BITS);
 const OTHER: KeyHash = KeyHash(0xfedc_ba98_7654_3210 & KeyHash::BITS);
+
+/// Counters, and the TATs that they have.
+type Tats = Vec<(usize, u64)>;
 
 fn batch(hash: KeyHash, n: u64) -> Batch {
     Batch {
@@ -65,15 +69,26 @@ fn concerning(table: &Table, hash: KeyHash) -> Vec<usize> {
         .collect()
 }
 
+/// The one counter that concerns the key.
+fn only(table: &Table, hash: KeyHash) -> usize {
+    let [index] = concerning(table, hash)[..] else {
+        panic!("one counter");
+    };
+    index
+}
+
+/// Takes the right to the counter from the key, which owns it.
+fn loosen(table: &Table, index: usize, owner: Owner) {
+    assert!(table.slot(index).change_owner(owner, owner.loosened()));
+}
+
 /// Which counter the key, a newcomer, gets where the TATs are these.
 fn taken(table: &Table, tats: impl IntoIterator<Item = (usize, u64)>) -> usize {
     for (index, tat) in tats {
         table.slot(index).raise_tat(tat);
     }
     assert!(charge(table, KEY));
-    let [index] = concerning(table, KEY)[..] else {
-        panic!("one counter");
-    };
+    let index = only(table, KEY);
     assert_eq!(state(table, index), State::Owned);
     index
 }
@@ -179,9 +194,7 @@ fn p2_another_keys_claim_is_left_alone() {
     // As in a handover.
     let key = KeyHash::new(7 << 40);
     table.place(key, NOW);
-    let [index] = concerning(&table, key)[..] else {
-        panic!("one counter");
-    };
+    let index = only(&table, key);
     assert!(table.slot(index).owner().is_owned_by(key));
     for (index, claim) in theirs {
         assert_eq!(table.slot(index).owner(), claim);
@@ -238,64 +251,77 @@ fn p3_a_newcomer_takes_the_emptier_window_of_a_large_table() {
         .candidates(KEY)
         .windows
         .map(|window| window * WINDOW);
-    let ahead = NOW + SECOND;
     // Counters from here on whose TAT lies ahead.
     let busy = |from: usize, n: usize| (from..from + n).map(|index| (index, NOW + SECOND));
     // Passed, but later than others: none of them is as small as 0.
     let late = |from: usize| (from..from + WINDOW).map(|index| (index, NOW));
 
-    let index = taken(&large(), late(first));
-    assert!(
-        (first..first + WINDOW).contains(&index),
-        "no window is emptier than an empty one"
-    );
-    let index = taken(&large(), busy(first, 1));
-    assert!((second..second + WINDOW).contains(&index));
-    let index = taken(
-        &large(),
-        busy(first, 3).chain(busy(second, 5)).chain(late(first)),
-    );
-    assert!(
-        (first + 3..first + WINDOW).contains(&index),
-        "though its TATs are larger"
-    );
-    let index = taken(
-        &large(),
-        busy(first, 5).chain(busy(second, 3)).chain(late(second)),
-    );
-    assert!(
-        (second + 3..second + WINDOW).contains(&index),
-        "though its TATs are larger"
-    );
-    let index = taken(
-        &large(),
-        busy(first, 3).chain(busy(second, 3)).chain(late(first)),
-    );
-    assert!(
-        (second + 3..second + WINDOW).contains(&index),
-        "of equal ones the smaller TAT's"
-    );
-    let index = taken(
-        &large(),
-        busy(first, 3).chain(busy(second, 3)).chain(late(second)),
-    );
-    assert!(
-        (first + 3..first + WINDOW).contains(&index),
-        "of equal ones the smaller TAT's"
-    );
-    let index = taken(&large(), busy(first, 8).chain(busy(second, 7)));
-    assert_eq!(index, second + 7);
-    let index = taken(&large(), busy(first, 7).chain(busy(second, 8)));
-    assert_eq!(index, first + 7);
-    let full = || busy(first, 8).chain(busy(second, 8));
-    let index = taken(
-        &large(),
-        full()
-            .chain((first..first + 8).map(|index| (index, ahead + 1)))
-            .chain((second..second + 5).map(|index| (index, ahead + 1)))
-            .chain((second + 6..second + 8).map(|index| (index, ahead + 1))),
-    );
-    assert_eq!(index, second + 5, "in full windows the smallest TAT");
+    let ahead = |range: Range<usize>| range.map(|index| (index, NOW + SECOND + 1));
+    let full = busy(first, 8).chain(busy(second, 8));
+    let (whole_first, whole_second) = (first..first + WINDOW, second..second + WINDOW);
+    let (rest_of_first, rest_of_second) = (first + 3..first + WINDOW, second + 3..second + WINDOW);
+    let cases: [(Tats, Range<usize>, &str); 9] = [
+        (
+            late(first).collect(),
+            whole_first.clone(),
+            "no window is emptier than an empty one",
+        ),
+        (busy(first, 1).collect(), whole_second, "the emptier one"),
+        (
+            busy(first, 3)
+                .chain(busy(second, 5))
+                .chain(late(first))
+                .collect(),
+            rest_of_first.clone(),
+            "though its TATs are larger",
+        ),
+        (
+            busy(first, 5)
+                .chain(busy(second, 3))
+                .chain(late(second))
+                .collect(),
+            rest_of_second.clone(),
+            "though its TATs are larger",
+        ),
+        (
+            busy(first, 3)
+                .chain(busy(second, 3))
+                .chain(late(first))
+                .collect(),
+            rest_of_second,
+            "of equal ones the smaller TAT's",
+        ),
+        (
+            busy(first, 3)
+                .chain(busy(second, 3))
+                .chain(late(second))
+                .collect(),
+            rest_of_first,
+            "of equal ones the smaller TAT's",
+        ),
+        (
+            busy(first, 8).chain(busy(second, 7)).collect(),
+            second + 7..second + 8,
+            "the only one that has passed",
+        ),
+        (
+            busy(first, 7).chain(busy(second, 8)).collect(),
+            first + 7..first + 8,
+            "the only one that has passed",
+        ),
+        (
+            full.chain(ahead(whole_first))
+                .chain(ahead(second..second + 5))
+                .chain(ahead(second + 6..second + 8))
+                .collect(),
+            second + 5..second + 6,
+            "in full windows the smallest TAT",
+        ),
+    ];
+    for (tats, expected, why) in cases {
+        let index = taken(&large(), tats);
+        assert!(expected.contains(&index), "{why}: {index}");
+    }
 }
 
 #[test]
@@ -410,8 +436,7 @@ fn p4_owners_keep_their_right_where_there_is_room_or_nothing_else_to_take() {
 fn p7_a_key_is_placed_where_it_harms_nobody() {
     let debt = NOW + SECOND;
     let table = exhausted(SMALL);
-    let nobodys = give(&table, 9, KEY).loosened();
-    assert!(table.slot(9).change_owner(table.slot(9).owner(), nobodys));
+    loosen(&table, 9, give(&table, 9, KEY));
     table.place(KEY, debt);
     assert_eq!(concerning(&table, KEY), [9], "the counter that is nobody's");
     assert_eq!(table.slot(9).tat(), NOW + 3 * SECOND, "its debt is larger");
@@ -490,9 +515,7 @@ fn keys_whose_hints_are_alike_are_told_apart() {
     for round in 1..=3 {
         for &key in &keys {
             assert!(charge(&table, key), "a counter each");
-            let [index] = concerning(&table, key)[..] else {
-                panic!("one counter");
-            };
+            let index = only(&table, key);
             assert_eq!(table.slot(index).tat(), NOW + round * SECOND);
         }
     }
@@ -564,9 +587,7 @@ fn p7_a_handover_moves_every_key_and_nobody_else() {
     }
     let next = replaced(&table, LARGE);
     for (index, &key) in keys.iter().enumerate() {
-        let [at] = concerning(&next, key)[..] else {
-            panic!("one counter");
-        };
+        let at = only(&next, key);
         assert!(next.slot(at).owner().is_owned_by(key));
         assert!(next.slot(at).tat() >= NOW + index as u64);
     }
@@ -579,8 +600,7 @@ fn p7_a_handover_moves_every_key_and_nobody_else() {
 fn p7_what_a_loosened_key_owed_goes_along() {
     let owing = || {
         let table = Arc::new(Table::new(SMALL));
-        let loose = give(&table, 5, KEY).loosened();
-        assert!(table.slot(5).change_owner(table.slot(5).owner(), loose));
+        loosen(&table, 5, give(&table, 5, KEY));
         table.slot(5).raise_tat(NOW + 3 * SECOND);
         table
     };
@@ -595,24 +615,19 @@ fn p7_what_a_loosened_key_owed_goes_along() {
         }
     );
     let next = replaced(&owing(), capacity);
-    let [at] = concerning(&next, KEY)[..] else {
-        panic!("one counter");
-    };
+    let at = only(&next, KEY);
     assert_eq!(next.slot(at).tat(), NOW + 3 * SECOND);
 }
 
 #[test]
 fn p7_of_two_counters_the_one_that_the_key_owns_counts() {
     let table = Arc::new(Table::new(SMALL));
-    let loose = give(&table, 2, KEY).loosened();
-    assert!(table.slot(2).change_owner(table.slot(2).owner(), loose));
+    loosen(&table, 2, give(&table, 2, KEY));
     table.slot(2).raise_tat(NOW + 3 * SECOND);
     give(&table, 12, KEY);
     table.slot(12).raise_tat(NOW + SECOND);
     let next = replaced(&table, 16 * LARGE);
-    let [at] = concerning(&next, KEY)[..] else {
-        panic!("one counter");
-    };
+    let at = only(&next, KEY);
     assert_eq!(next.slot(at).tat(), NOW + SECOND);
 
     assert_eq!(next.debt_in(&table, KEY), NOW + SECOND);
