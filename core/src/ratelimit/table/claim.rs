@@ -21,6 +21,10 @@ use super::{Batch, Charge, KeyHash, Table, WINDOW, Window};
 use crate::ratelimit::gcra::{Conformance, Gcra};
 use crate::sync::{Ordering, mutant};
 
+/// So many counters of a window whose TATs have passed are plenty: both windows of a key would have to fill up before it displaces
+/// anybody.
+const PLENTY: usize = WINDOW / 2;
+
 /// What a newcomer sees when it looks its candidates over.
 enum Sight {
     /// The key owns this counter by now.
@@ -171,9 +175,14 @@ impl Table {
         // Where every counter is a candidate there is nothing to balance, and the smallest TAT is taken always.
         let balance = self.has_others_than_candidates();
         let first = first.survey(hash, now);
-        if balance && first.passed == WINDOW && !first.moved && !first.concerns_key {
-            // No window is emptier. Should the other one concern the key, that is found before the claim is confirmed, and
-            // nobody is displaced by it.
+        if balance
+            && first.passed == WINDOW
+            && first.best.tat == 0
+            && !first.moved
+            && !first.concerns_key
+        {
+            // No window is emptier, and no counter older than one that was never used. Should the other window concern the key, that
+            // is found before the claim is confirmed, and nobody is displaced by it.
             return Sight::Absent(first.best);
         }
         let second = second.survey(hash, now);
@@ -181,8 +190,10 @@ impl Table {
             return self.look_closely(hash);
         }
         // Counters whose TAT has passed are all as good as new, so the window that has more of them, the emptier one, is taken: that
-        // is what keeps two choices balanced. Otherwise the smaller TAT.
-        let take_second = if balance && first.passed != second.passed {
+        // is what keeps two choices balanced. Where both have plenty, the smaller TAT, as everywhere else: of clients that owe nothing, the
+        // one that has been away longest is least likely to come back and look for another counter in its turn.
+        let plenty = first.passed.min(second.passed) >= PLENTY && first.best.tat != second.best.tat;
+        let take_second = if balance && !plenty && first.passed != second.passed {
             second.passed > first.passed
         } else {
             second.best.tat < first.best.tat

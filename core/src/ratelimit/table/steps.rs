@@ -260,11 +260,37 @@ fn p3_a_newcomer_takes_the_emptier_window_of_a_large_table() {
     let full = busy(first, 8).chain(busy(second, 8));
     let (whole_first, whole_second) = (first..first + WINDOW, second..second + WINDOW);
     let (rest_of_first, rest_of_second) = (first + 3..first + WINDOW, second + 3..second + WINDOW);
-    let cases: [(Tats, Range<usize>, &str); 9] = [
+    let cases: [(Tats, Range<usize>, &str); 13] = [
         (
-            late(first).collect(),
+            Tats::new(),
             whole_first.clone(),
             "no window is emptier than an empty one",
+        ),
+        (
+            late(second).collect(),
+            whole_first.clone(),
+            "nor has it older counters",
+        ),
+        (
+            late(first).collect(),
+            whole_second.clone(),
+            "as empty, and its counters were never used",
+        ),
+        (
+            busy(first, 3)
+                .chain(busy(second, 4))
+                .chain(late(first))
+                .collect(),
+            second + 4..second + WINDOW,
+            "where both have plenty, the smaller TAT's",
+        ),
+        (
+            busy(first, 4)
+                .chain(busy(second, 3))
+                .chain(late(second))
+                .collect(),
+            first + 4..first + WINDOW,
+            "where both have plenty, the smaller TAT's",
         ),
         (busy(first, 1).collect(), whole_second, "the emptier one"),
         (

@@ -171,6 +171,29 @@ fn p3_displacement_is_rare_before_capacity() {
     }
 }
 
+/// Clients that owe nothing when they come back find their own counters all the same: those of a server on most days.
+#[test]
+fn clients_for_whom_there_is_room_settle() {
+    for (capacity, clients) in [(1428, 1000), (1000, 850), (100_000, 70_000)] {
+        let (table, gcra) = (Table::new(capacity), Gcra::new(1_000_000, 3));
+        let mut round = 0;
+        let mut claims_of_a_round = || {
+            let before = table.claims();
+            round += 1;
+            for key in 0..clients {
+                assert!(charge(&table, &gcra, key, 1, round * SECOND + key * 10_000));
+            }
+            table.claims() - before
+        };
+        assert_eq!(claims_of_a_round(), clients, "each takes a counter");
+        (0..20).for_each(|_| {
+            let _ = claims_of_a_round();
+        });
+        let later = claims_of_a_round();
+        assert_eq!(later, 0, "{clients} clients, {capacity} counters");
+    }
+}
+
 #[test]
 fn p7_replacing_the_table_refills_nobody() {
     let gcra = Gcra::new(10, 3);
