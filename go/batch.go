@@ -47,7 +47,7 @@ const maxKept = 64 << 10
 // decided at one instant, and memory is asked for their counters together. The texts are gathered in one buffer, which is kept and
 // overwritten: C must not be handed memory that holds Go pointers.
 func (e *Engine) CheckBatch(queries []Query, decisions []Decision) error {
-	return e.checkBatch(queries, decisions, at{})
+	return e.checkBatch(queries, decisions, C.tbg_at{})
 }
 
 // CheckBatchAt is CheckBatch at an instant of a monotonic clock of the caller's.
@@ -55,7 +55,7 @@ func (e *Engine) CheckBatchAt(queries []Query, decisions []Decision, now uint64)
 	return e.checkBatch(queries, decisions, given(now))
 }
 
-func (e *Engine) checkBatch(queries []Query, decisions []Decision, at at) error {
+func (e *Engine) checkBatch(queries []Query, decisions []Decision, at C.tbg_at) error {
 	if len(queries) != len(decisions) {
 		return &LengthError{len(queries), len(decisions)}
 	}
@@ -78,36 +78,30 @@ func (g *gathered) gather(queries []Query) {
 	g.text = g.text[:0]
 	for i := range queries {
 		q, item := &queries[i], &g.items[i]
-		o := q.Request.origin()
-		item.high, item.low, item.cost = o.high, o.low, q.cost()
+		var o C.tbg_origin
+		var asked C.tbg_question
+		q.Request.tell(&o)
+		q.Question.tell(&asked)
+		item.high, item.low, item.cost, item.flags = o.high, o.low, asked.cost, o.flags|asked.flags
 		// An action that stands for nothing is refused by C, as its bits are.
-		item.flags = o.flags | q.flags()
 		if !q.valid() {
 			item.flags |= C.TBG_ACTION
 		}
-		item.auth = g.put(o.authorization)
-		item.forwarded, item.real_ip, item.forwarded_for = g.header(o.forwarded), g.header(o.realIP), g.header(o.forwardedFor)
-		item.agent, item.service = g.put(q.Agent), g.put(q.Service)
+		item.authorization = g.put(o.authorization)
+		item.forwarded, item.real_ip, item.forwarded_for = g.put(o.forwarded), g.put(o.real_ip), g.put(o.forwarded_for)
+		item.agent, item.service = g.put(asked.agent), g.put(asked.service)
 	}
 	// So that there is an address, also where there is no text.
 	g.text = append(g.text, 0)
 }
 
-// put appends a text and says how long it is; an empty one is none.
-func (g *gathered) put(text string) C.int64_t {
-	if text == "" {
+// put appends a text and says how long it is.
+func (g *gathered) put(text C.tollbar_str) C.int64_t {
+	if text.data == nil {
 		return -1
 	}
-	g.text = append(g.text, text...)
-	return C.int64_t(len(text))
-}
-
-func (g *gathered) header(h header) C.int64_t {
-	if h.data == nil {
-		return -1
-	}
-	g.text = append(g.text, unsafe.Slice((*byte)(unsafe.Pointer(h.data)), int(h.len))...)
-	return C.int64_t(h.len)
+	g.text = append(g.text, unsafe.Slice((*byte)(unsafe.Pointer(text.data)), int(text.len))...)
+	return C.int64_t(text.len)
 }
 
 // Charge is what [Engine.AdmitAddrs] is asked: to charge N events to an address.
@@ -166,26 +160,29 @@ func (v Verdict) Err() error {
 // AdmitAddr charges n events to an address that sends no credential, and answers in short: what [Engine.Authenticate] of a request with
 // nothing but a peer, and [Client.Admit] come to, at a fraction of the cost. It is for the front of a server, where a flood is to be
 // turned away before anything is read: agent, service and forwarding headers are not looked at.
-func (e *Engine) AdmitAddr(addr netip.Addr, n uint64) Verdict { return e.admitAddr(addr, n, at{}) }
+func (e *Engine) AdmitAddr(addr netip.Addr, n uint64) Verdict {
+	return e.admitAddr(addr, n, C.tbg_at{})
+}
 
 // AdmitAddrAt is AdmitAddr at an instant of a monotonic clock of the caller's.
 func (e *Engine) AdmitAddrAt(addr netip.Addr, n, now uint64) Verdict {
 	return e.admitAddr(addr, n, given(now))
 }
 
-func (e *Engine) admitAddr(addr netip.Addr, n uint64, at at) Verdict {
+func (e *Engine) admitAddr(addr netip.Addr, n uint64, at C.tbg_at) Verdict {
 	if !addr.IsValid() {
 		return Verdict{}
 	}
-	high, low := words(addr)
-	c := C.tbg_admit_ip(e.handle(), high, low, at.flags, C.uint64_t(n), at.now)
+	args := C.tbg_admit_ip_args{engine: e.handle(), n: C.uint64_t(n), at: at}
+	args.high, args.low = words(addr)
+	call(admitting, unsafe.Pointer(&args), 0)
 	runtime.KeepAlive(e)
-	return Verdict{uint64(c.retry_after_ns), Reason(c.reason), Method(c.method)}
+	return Verdict{uint64(args.admission.retry_after_ns), Reason(args.admission.reason), Method(args.admission.method)}
 }
 
 // AdmitAddrs is AdmitAddr for many: verdicts[i] answers charges[i], as if all had been asked in order at one instant.
 func (e *Engine) AdmitAddrs(charges []Charge, verdicts []Verdict) error {
-	return e.admitAddrs(charges, verdicts, at{})
+	return e.admitAddrs(charges, verdicts, C.tbg_at{})
 }
 
 // AdmitAddrsAt is AdmitAddrs at an instant of a monotonic clock of the caller's.
@@ -193,7 +190,7 @@ func (e *Engine) AdmitAddrsAt(charges []Charge, verdicts []Verdict, now uint64) 
 	return e.admitAddrs(charges, verdicts, given(now))
 }
 
-func (e *Engine) admitAddrs(charges []Charge, verdicts []Verdict, at at) error {
+func (e *Engine) admitAddrs(charges []Charge, verdicts []Verdict, at C.tbg_at) error {
 	if len(charges) != len(verdicts) {
 		return &LengthError{len(charges), len(verdicts)}
 	}

@@ -220,7 +220,7 @@ func BenchmarkCheck(b *testing.B) {
 	b.Run("empty-call", func(b *testing.B) {
 		for i, j := 0, s.from(b.N); i < b.N; i++ {
 			request := Request{Peer: s.addrs[j]}
-			if s.engine.nothing(&request, &question, at{}).Allowed {
+			if s.engine.nothing(&request, &question).Allowed {
 				b.Fatal("allowed")
 			}
 			if j++; j == len(s.addrs) {

@@ -24,8 +24,7 @@ type Client struct {
 
 // Identified is what authentication came to: allowed, 401, or pending.
 func (c *Client) Identified() (decision Decision) {
-	C.tbg_client_decision(c.handle(), c.c(), decision.c())
-	runtime.KeepAlive(c.engine)
+	c.ask(identified, &C.tbg_client_args{decision: decision.c()})
 	return decision
 }
 
@@ -42,28 +41,26 @@ func (c *Client) Method() Method {
 }
 
 // Check is the rest of what [Engine.Check] does: the charge, the route, authorization.
-func (c *Client) Check(question Question) Decision { return c.check(&question, at{}) }
+func (c *Client) Check(question Question) Decision { return c.check(&question, C.tbg_at{}) }
 
 // CheckAt is Check at an instant of a monotonic clock of the caller's.
 func (c *Client) CheckAt(question Question, now uint64) Decision {
 	return c.check(&question, given(now))
 }
 
-func (c *Client) check(question *Question, at at) (decision Decision) {
+func (c *Client) check(question *Question, at C.tbg_at) (decision Decision) {
 	if !question.valid() {
 		return invalidAction
 	}
-	agent, agentLen := optional(question.Agent)
-	service, serviceLen := optional(question.Service)
-	C.tbg_client_check(c.handle(), c.c(), question.flags()|at.flags, agent, agentLen, service, serviceLen, question.cost(), at.now, decision.c())
-	runtime.KeepAlive(c.engine)
+	args := C.tbg_client_args{decision: decision.c(), at: at}
+	question.tell(&args.question)
+	c.ask(clientChecking, &args)
 	return decision
 }
 
 // RUMRoute is whether RUM routes are open: 403 while apm-server.rum.enabled is false.
 func (c *Client) RUMRoute() (decision Decision) {
-	C.tbg_client_rum_route(c.handle(), c.c(), decision.c())
-	runtime.KeepAlive(c.engine)
+	c.ask(routing, &C.tbg_client_args{decision: decision.c()})
 	return decision
 }
 
@@ -72,16 +69,16 @@ func (c *Client) Authorize(action Action, resource Resource) (decision Decision)
 	if action > Sourcemap {
 		return invalidAction
 	}
-	agent, agentLen := optional(resource.Agent)
-	service, serviceLen := optional(resource.Service)
-	C.tbg_client_authorize(c.handle(), c.c(), C.uint32_t(action), agent, agentLen, service, serviceLen, decision.c())
-	runtime.KeepAlive(c.engine)
+	question := Question{Resource: resource, Action: action}
+	args := C.tbg_client_args{decision: decision.c()}
+	question.tell(&args.question)
+	c.ask(authorizing, &args)
 	return decision
 }
 
 // Admit charges a batch of n events, if the client is anonymous; before any of them is accepted. 0 is a peek: it charges nothing and
 // tells what remains.
-func (c *Client) Admit(n uint64) Decision { return c.reserve(n, 0, at{}) }
+func (c *Client) Admit(n uint64) Decision { return c.reserve(n, 0, C.tbg_at{}) }
 
 // AdmitAt is Admit at an instant of a monotonic clock of the caller's.
 func (c *Client) AdmitAt(n, now uint64) Decision { return c.reserve(n, 0, given(now)) }
@@ -89,7 +86,7 @@ func (c *Client) AdmitAt(n, now uint64) Decision { return c.reserve(n, 0, given(
 // Reserve is Admit that also charges a batch that will fit within maxWait. If it is allowed, sleep [Decision.Wait] before you accept it;
 // [Client.AdmitContext] does both.
 func (c *Client) Reserve(n uint64, maxWait time.Duration) Decision {
-	return c.reserve(n, maxWait, at{})
+	return c.reserve(n, maxWait, C.tbg_at{})
 }
 
 // ReserveAt is Reserve at an instant of a monotonic clock of the caller's.
@@ -97,9 +94,8 @@ func (c *Client) ReserveAt(n uint64, maxWait time.Duration, now uint64) Decision
 	return c.reserve(n, maxWait, given(now))
 }
 
-func (c *Client) reserve(n uint64, maxWait time.Duration, at at) (decision Decision) {
-	C.tbg_client_reserve(c.handle(), c.c(), at.flags, C.uint64_t(n), C.uint64_t(max(maxWait, 0)), at.now, decision.c())
-	runtime.KeepAlive(c.engine)
+func (c *Client) reserve(n uint64, maxWait time.Duration, at C.tbg_at) (decision Decision) {
+	c.ask(reserving, &C.tbg_client_args{decision: decision.c(), n: C.uint64_t(n), max_wait: C.uint64_t(max(maxWait, 0)), at: at})
 	return decision
 }
 
@@ -136,6 +132,13 @@ func (c *Client) AdmitWithin(ctx context.Context, n uint64, maxWait time.Duratio
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// ask calls a function of C's about this client.
+func (c *Client) ask(function function, args *C.tbg_client_args) {
+	args.engine, args.client = c.handle(), c.c()
+	call(function, unsafe.Pointer(args), args.question.agent.len+args.question.service.len)
+	runtime.KeepAlive(c.engine)
 }
 
 func (c *Client) handle() *C.tollbar_engine {

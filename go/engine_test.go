@@ -3,6 +3,7 @@ package tollbar
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
@@ -514,6 +515,72 @@ func TestStormWithReloadsAndClose(t *testing.T) {
 	}
 	close(stop)
 	storm.Wait()
+}
+
+// The profiler's signals, preemption and the garbage collector meet goroutines in the midst of calls, whichever way these go, and stacks that
+// move between them.
+func TestCallsUnderSignals(t *testing.T) {
+	engine := parse(t, shop)
+	// More often than anybody would.
+	runtime.SetCPUProfileRate(2000)
+	defer runtime.SetCPUProfileRate(0)
+	var calls sync.WaitGroup
+	var wrong atomic.Int64
+	end := time.Now().Add(500 * time.Millisecond)
+	for worker := range 4 {
+		calls.Go(func() {
+			for i := 0; time.Now().Before(end); i++ {
+				if !deeper(i%50, func() bool {
+					token := engine.Check(Request{Peer: stranger, Authorization: "Bearer correct-horse-battery-staple"}, Question{})
+					agent := fmt.Sprint("agent ", worker, " ", i)
+					other := engine.Check(Request{Peer: address(i)}, Question{Resource: Resource{agent, "shop"}})
+					return token.Allowed &&
+						(other.Reason == ReasonAgentNotAllowed || other.Reason == ReasonRateLimited) && engine.AdmitAddr(address(i), 1).Method == MethodAnonymous
+				}) {
+					wrong.Add(1)
+				}
+			}
+		})
+	}
+	for time.Now().Before(end) {
+		runtime.GC()
+		runtime.Stack(make([]byte, 64<<10), true)
+	}
+	calls.Wait()
+	if wrong.Load() != 0 {
+		t.Errorf("%d decisions were wrong", wrong.Load())
+	}
+}
+
+// deeper calls f with a stack that is some kilobytes deeper, and grew on the way.
+func deeper(levels int, f func() bool) bool {
+	var room [512]byte
+	if levels > 0 {
+		return deeper(levels-1, f) && room[levels] == 0
+	}
+	return f()
+}
+
+func TestLongTextsAreDecidedAsShortOnesAre(t *testing.T) {
+	engine := parse(t, shop)
+	for _, length := range []int{brief - 10, brief, brief + 1, 1 << 20} {
+		long := strings.Repeat("x", length)
+		decision := engine.Check(Request{Peer: stranger, Authorization: "Bearer " + long}, Question{})
+		client := engine.Authenticate(Request{Peer: stranger, Authorization: "Bearer " + long})
+		if decision.Reason != ReasonInvalidToken || client.Identified().Reason != ReasonInvalidToken {
+			t.Errorf("a token of %d bytes: %v, %v", length, decision, client.Identified())
+		}
+		client = engine.Authenticate(Request{Peer: stranger})
+		for _, decision := range []Decision{
+			engine.Check(Request{Peer: stranger}, Question{Resource: Resource{"rum-js", long}}),
+			client.Authorize(Ingest, Resource{"rum-js", long}),
+			client.Check(Question{Resource: Resource{"rum-js", long}}),
+		} {
+			if decision.Reason != ReasonServiceNotAllowed {
+				t.Errorf("a service of %d bytes: %v", length, decision)
+			}
+		}
+	}
 }
 
 func TestAClosedEngineRefusesEverything(t *testing.T) {

@@ -43,57 +43,52 @@ type Question struct {
 	Cost uint64
 }
 
-func (q *Question) cost() C.uint64_t {
-	switch {
-	case q.Peek:
-		return 0
-	case q.Cost == 0:
-		return 1
-	}
-	return C.uint64_t(q.Cost)
-}
-
-func (q *Question) flags() C.uint32_t {
-	flags := C.uint32_t(q.Action) & C.TBG_ACTION
-	if q.RUM {
-		flags |= C.TBG_RUM
-	}
-	return flags
-}
-
 func (q *Question) valid() bool { return q.Action <= Sourcemap }
 
-// origin is a request as C is told of it.
-type origin struct {
-	high, low                       C.uint64_t
-	flags                           C.uint32_t
-	authorization                   string
-	forwarded, realIP, forwardedFor header
+// tell fills in what C is told. In place: what was written in small pieces and is copied in large ones has to be waited for.
+func (q *Question) tell(c *C.tbg_question) {
+	c.agent.data, c.agent.len = optional(q.Agent)
+	c.service.data, c.service.len = optional(q.Service)
+	c.flags = C.uint32_t(q.Action) & C.TBG_ACTION
+	if q.RUM {
+		c.flags |= C.TBG_RUM
+	}
+	switch {
+	case q.Peek:
+		c.cost = 0
+	case q.Cost == 0:
+		c.cost = 1
+	default:
+		c.cost = C.uint64_t(q.Cost)
+	}
 }
 
-// header is the values of one header, joined; nil: it was not sent.
-type header struct {
-	data *C.char
-	len  C.size_t
-}
-
-func (r *Request) origin() (o origin) {
+// tell fills in what C is told.
+func (r *Request) tell(c *C.tbg_origin) {
 	if r.Peer.IsValid() {
-		o.high, o.low = words(r.Peer)
-		o.flags = C.TBG_PEER
+		c.high, c.low = words(r.Peer)
+		c.flags = C.TBG_PEER
 	}
-	o.authorization = r.Authorization
+	c.authorization.data, c.authorization.len = optional(r.Authorization)
 	if len(r.Headers) != 0 {
-		if o.authorization == "" {
-			if values := r.values("Authorization", "authorization"); len(values) != 0 {
-				o.authorization = values[0]
-			}
-		}
-		o.forwarded = joined(r.values("Forwarded", "forwarded"))
-		o.realIP = joined(r.values("X-Real-Ip", "x-real-ip"))
-		o.forwardedFor = joined(r.values("X-Forwarded-For", "x-forwarded-for"))
+		r.tellHeaders(c)
 	}
-	return o
+}
+
+func (r *Request) tellHeaders(c *C.tbg_origin) {
+	if r.Authorization == "" {
+		if values := r.values("Authorization", "authorization"); len(values) != 0 {
+			c.authorization.data, c.authorization.len = optional(values[0])
+		}
+	}
+	c.forwarded = joined(r.values("Forwarded", "forwarded"))
+	c.real_ip = joined(r.values("X-Real-Ip", "x-real-ip"))
+	c.forwarded_for = joined(r.values("X-Forwarded-For", "x-forwarded-for"))
+}
+
+// texts is how many bytes of text there are to look at.
+func texts(o *C.tbg_origin) C.size_t {
+	return o.authorization.len + o.forwarded.len + o.real_ip.len + o.forwarded_for.len
 }
 
 func (r *Request) values(canonical, lower string) []string {
@@ -104,33 +99,24 @@ func (r *Request) values(canonical, lower string) []string {
 }
 
 // joined is several lines of a header as one, which means the same (RFC 9110, 5.3).
-func joined(values []string) (h header) {
+func joined(values []string) (line C.tollbar_str) {
 	switch len(values) {
 	case 0:
 	case 1:
-		h.data, h.len = borrowed(values[0])
+		line.data, line.len = borrowed(values[0])
 	default:
-		h.data, h.len = borrowed(strings.Join(values, ","))
+		line.data, line.len = borrowed(strings.Join(values, ","))
 	}
-	return h
+	return line
 }
 
-func (o *origin) forwards() bool {
-	return o.forwarded.data != nil || o.realIP.data != nil || o.forwardedFor.data != nil
-}
-
-// at is a time of the caller's, or none.
-type at struct {
-	now   C.uint64_t
-	flags C.uint32_t
-}
-
-func given(now uint64) at { return at{C.uint64_t(now), C.TBG_NOW} }
+// given is a time of the caller's; the zero value is none.
+func given(now uint64) C.tbg_at { return C.tbg_at{now: C.uint64_t(now), flags: C.TBG_NOW} }
 
 // Check decides a whole request: authentication; if anonymous, the charge; with RUM, whether RUM routes are open; authorization. It never
 // blocks: an API key that has to be verified first is [ReasonPending].
 func (e *Engine) Check(request Request, question Question) Decision {
-	return e.check(&request, &question, at{})
+	return e.check(&request, &question, C.tbg_at{})
 }
 
 // CheckAt is Check at an instant of a monotonic clock of the caller's, in nanoseconds: for replays and tests. Don't mix it with Check.
@@ -138,23 +124,14 @@ func (e *Engine) CheckAt(request Request, question Question, now uint64) Decisio
 	return e.check(&request, &question, given(now))
 }
 
-func (e *Engine) check(request *Request, question *Question, at at) (decision Decision) {
+func (e *Engine) check(request *Request, question *Question, at C.tbg_at) (decision Decision) {
 	if !question.valid() {
 		return invalidAction
 	}
-	o := request.origin()
-	flags := o.flags | question.flags() | at.flags
-	auth, authLen := optional(o.authorization)
-	agent, agentLen := optional(question.Agent)
-	service, serviceLen := optional(question.Service)
-	if o.forwards() {
-		C.tbg_check_forwarded(e.handle(), o.high, o.low, flags, auth, authLen, o.forwarded.data, o.forwarded.len,
-			o.realIP.data, o.realIP.len, o.forwardedFor.data, o.forwardedFor.len,
-			agent, agentLen, service, serviceLen, question.cost(), at.now, decision.c())
-	} else {
-		C.tbg_check(e.handle(), o.high, o.low, flags, auth, authLen, agent, agentLen, service, serviceLen,
-			question.cost(), at.now, decision.c())
-	}
+	args := C.tbg_check_args{engine: e.handle(), decision: decision.c(), at: at}
+	request.tell(&args.origin)
+	question.tell(&args.question)
+	call(checking, unsafe.Pointer(&args), texts(&args.origin)+args.question.agent.len+args.question.service.len)
 	runtime.KeepAlive(e)
 	return decision
 }
@@ -163,19 +140,18 @@ var invalidAction = Decision{size: C.sizeof_tollbar_decision, HTTPStatus: 503, G
 
 // Authenticate identifies a client, for a server that decides the rest in steps. It charges nothing and never blocks. A client that was
 // refused answers every later question with that refusal, so there is nothing to look at here.
-func (e *Engine) Authenticate(request Request) Client { return e.authenticate(&request, at{}) }
+func (e *Engine) Authenticate(request Request) Client { return e.authenticate(&request, C.tbg_at{}) }
 
 // AuthenticateAt is Authenticate at an instant of a monotonic clock of the caller's.
 func (e *Engine) AuthenticateAt(request Request, now uint64) Client {
 	return e.authenticate(&request, given(now))
 }
 
-func (e *Engine) authenticate(request *Request, at at) Client {
+func (e *Engine) authenticate(request *Request, at C.tbg_at) Client {
 	client := Client{engine: e}
-	o := request.origin()
-	auth, authLen := optional(o.authorization)
-	C.tbg_authenticate(e.handle(), o.high, o.low, o.flags|at.flags, auth, authLen, o.forwarded.data, o.forwarded.len,
-		o.realIP.data, o.realIP.len, o.forwardedFor.data, o.forwardedFor.len, at.now, (*C.tollbar_client)(unsafe.Pointer(&client.opaque)))
+	args := C.tbg_authenticate_args{engine: e.handle(), client: client.c(), at: at}
+	request.tell(&args.origin)
+	call(authenticating, unsafe.Pointer(&args), texts(&args.origin))
 	runtime.KeepAlive(e)
 	return client
 }

@@ -2,6 +2,9 @@
  * What Go calls: the C ABI with its structs taken apart. Go memory that holds Go pointers must not be passed to C, so
  * every text comes as a pointer and a length of its own, and the structs are put together here, on the C stack. Nothing
  * is kept.
+ *
+ * A decision's arguments are one struct, as those are that cgo makes of a call's: it lies on the goroutine's stack, and
+ * call.go hands it over.
  */
 #ifndef TOLLBAR_GO_SHIM_H
 #define TOLLBAR_GO_SHIM_H
@@ -21,114 +24,120 @@ static inline tollbar_str tbg_str(const char *data, size_t len)
     return str;
 }
 
-static inline void tbg_request(tollbar_request *request, uint64_t high, uint64_t low, uint32_t flags, const char *auth,
-                               size_t auth_len)
+/* Where a request comes from. The three headers that name a client are joined to one value each; NULL: it was not
+ * sent. */
+typedef struct tbg_origin {
+    uint64_t high, low;
+    tollbar_str authorization, forwarded, real_ip, forwarded_for;
+    uint32_t flags; /* TBG_PEER */
+} tbg_origin;
+
+/* What is asked about it. */
+typedef struct tbg_question {
+    tollbar_str agent, service;
+    uint64_t cost;
+    uint32_t flags; /* TBG_ACTION, TBG_RUM */
+} tbg_question;
+
+/* When. */
+typedef struct tbg_at {
+    uint64_t now;
+    uint32_t flags; /* TBG_NOW */
+} tbg_at;
+
+typedef struct tbg_check_args {
+    const tollbar_engine *engine;
+    tollbar_decision *decision;
+    tbg_origin origin;
+    tbg_question question;
+    tbg_at at;
+} tbg_check_args;
+
+typedef struct tbg_authenticate_args {
+    const tollbar_engine *engine;
+    tollbar_client *client;
+    tbg_origin origin;
+    tbg_at at;
+} tbg_authenticate_args;
+
+/* What a client is asked; each function reads what it needs. */
+typedef struct tbg_client_args {
+    const tollbar_engine *engine;
+    const tollbar_client *client;
+    tollbar_decision *decision;
+    tbg_question question;
+    uint64_t n, max_wait;
+    tbg_at at;
+} tbg_client_args;
+
+typedef struct tbg_admit_ip_args {
+    const tollbar_engine *engine;
+    uint64_t high, low, n;
+    tbg_at at;
+    tollbar_admission admission;
+} tbg_admit_ip_args;
+
+void tbg_check(void *args);
+void tbg_authenticate(void *args);
+void tbg_client_decision(void *args);
+void tbg_client_check(void *args);
+void tbg_client_rum_route(void *args);
+void tbg_client_authorize(void *args);
+void tbg_client_reserve(void *args);
+void tbg_admit_ip(void *args);
+
+static inline const uint64_t *tbg_now(const tbg_at *at)
 {
-    if (flags & TBG_PEER) {
-        high = __builtin_bswap64(high);
-        low = __builtin_bswap64(low);
-        memcpy(request->peer.bytes, &high, 8);
-        memcpy(request->peer.bytes + 8, &low, 8);
-        request->peer.family = 6;
-    }
-    request->authorization = tbg_str(auth, auth_len);
+    return at->flags & TBG_NOW ? &at->now : NULL;
 }
 
-/* The three headers that name a client, each joined to one value; NULL: it was not sent. */
-static inline size_t tbg_headers(tollbar_header headers[3], const char *forwarded, size_t forwarded_len,
-                                 const char *real_ip, size_t real_ip_len, const char *forwarded_for,
-                                 size_t forwarded_for_len)
+/* `headers` is the memory for those of the request. */
+static inline tollbar_request tbg_request(const tbg_origin *origin, tollbar_header headers[3])
 {
-    size_t n = 0;
-    if (forwarded) {
-        headers[n].name = tbg_str("forwarded", 9);
-        headers[n++].value = tbg_str(forwarded, forwarded_len);
+    tollbar_request request = TOLLBAR_REQUEST_INIT;
+    if (origin->flags & TBG_PEER) {
+        const uint64_t high = __builtin_bswap64(origin->high), low = __builtin_bswap64(origin->low);
+        memcpy(request.peer.bytes, &high, 8);
+        memcpy(request.peer.bytes + 8, &low, 8);
+        request.peer.family = 6;
     }
-    if (real_ip) {
-        headers[n].name = tbg_str("x-real-ip", 9);
-        headers[n++].value = tbg_str(real_ip, real_ip_len);
+    request.authorization = origin->authorization;
+    request.headers = headers;
+    if (origin->forwarded.data) {
+        headers[request.headers_len].name = tbg_str("forwarded", 9);
+        headers[request.headers_len++].value = origin->forwarded;
     }
-    if (forwarded_for) {
-        headers[n].name = tbg_str("x-forwarded-for", 15);
-        headers[n++].value = tbg_str(forwarded_for, forwarded_for_len);
+    if (origin->real_ip.data) {
+        headers[request.headers_len].name = tbg_str("x-real-ip", 9);
+        headers[request.headers_len++].value = origin->real_ip;
     }
-    return n;
+    if (origin->forwarded_for.data) {
+        headers[request.headers_len].name = tbg_str("x-forwarded-for", 15);
+        headers[request.headers_len++].value = origin->forwarded_for;
+    }
+    return request;
 }
 
-static inline tollbar_question tbg_question(uint32_t flags, uint64_t cost, const char *agent, size_t agent_len,
-                                            const char *service, size_t service_len)
+static inline tollbar_question tbg_asked(const tbg_question *of)
 {
     tollbar_question question = TOLLBAR_QUESTION_INIT;
-    question.cost = cost;
-    question.agent = tbg_str(agent, agent_len);
-    question.service = tbg_str(service, service_len);
-    question.action = (tollbar_action)(flags & TBG_ACTION);
-    question.rum = (flags & TBG_RUM) != 0;
+    question.cost = of->cost;
+    question.agent = of->agent;
+    question.service = of->service;
+    question.action = (tollbar_action)(of->flags & TBG_ACTION);
+    question.rum = (of->flags & TBG_RUM) != 0;
     return question;
-}
-
-static inline void tbg_check(const tollbar_engine *engine, uint64_t high, uint64_t low, uint32_t flags,
-                             const char *auth, size_t auth_len, const char *agent, size_t agent_len,
-                             const char *service, size_t service_len, uint64_t cost, uint64_t now,
-                             tollbar_decision *decision)
-{
-    tollbar_request request = TOLLBAR_REQUEST_INIT;
-    tbg_request(&request, high, low, flags, auth, auth_len);
-    tollbar_question question = tbg_question(flags, cost, agent, agent_len, service, service_len);
-    decision->size = sizeof *decision;
-    tollbar_check(engine, &request, &question, flags & TBG_NOW ? &now : NULL, decision);
-}
-
-static inline void tbg_check_forwarded(const tollbar_engine *engine, uint64_t high, uint64_t low, uint32_t flags,
-                                       const char *auth, size_t auth_len, const char *forwarded, size_t forwarded_len,
-                                       const char *real_ip, size_t real_ip_len, const char *forwarded_for,
-                                       size_t forwarded_for_len, const char *agent, size_t agent_len,
-                                       const char *service, size_t service_len, uint64_t cost, uint64_t now,
-                                       tollbar_decision *decision)
-{
-    tollbar_request request = TOLLBAR_REQUEST_INIT;
-    tollbar_header headers[3];
-    tbg_request(&request, high, low, flags, auth, auth_len);
-    request.headers_len =
-        tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
-    request.headers = headers;
-    tollbar_question question = tbg_question(flags, cost, agent, agent_len, service, service_len);
-    decision->size = sizeof *decision;
-    tollbar_check(engine, &request, &question, flags & TBG_NOW ? &now : NULL, decision);
-}
-
-static inline tollbar_status tbg_authenticate(const tollbar_engine *engine, uint64_t high, uint64_t low, uint32_t flags,
-                                              const char *auth, size_t auth_len, const char *forwarded,
-                                              size_t forwarded_len, const char *real_ip, size_t real_ip_len,
-                                              const char *forwarded_for, size_t forwarded_for_len, uint64_t now,
-                                              tollbar_client *client)
-{
-    tollbar_request request = TOLLBAR_REQUEST_INIT;
-    tollbar_header headers[3];
-    tbg_request(&request, high, low, flags, auth, auth_len);
-    request.headers_len =
-        tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
-    request.headers = headers;
-    return tollbar_authenticate(engine, &request, flags & TBG_NOW ? &now : NULL, client);
 }
 
 /* Go knows no const. */
 void tbg_verified(void *userdata, tollbar_client *client);
 
 /* As tbg_authenticate(), but calls back; `token` is what Go knows the call by. */
-static inline tollbar_status tbg_verify(const tollbar_engine *engine, uint64_t high, uint64_t low, uint32_t flags,
-                                        const char *auth, size_t auth_len, const char *forwarded, size_t forwarded_len,
-                                        const char *real_ip, size_t real_ip_len, const char *forwarded_for,
-                                        size_t forwarded_for_len, uint64_t now, uintptr_t token)
+static inline tollbar_status tbg_verify(const tollbar_engine *engine, tbg_origin origin, uintptr_t token)
 {
-    tollbar_request request = TOLLBAR_REQUEST_INIT;
     tollbar_header headers[3];
-    tbg_request(&request, high, low, flags, auth, auth_len);
-    request.headers_len =
-        tbg_headers(headers, forwarded, forwarded_len, real_ip, real_ip_len, forwarded_for, forwarded_for_len);
-    request.headers = headers;
-    return tollbar_verify_async(engine, &request, flags & TBG_NOW ? &now : NULL, (tollbar_verified_fn)tbg_verified,
-                                (void *)token);
+    const tollbar_request request = tbg_request(&origin, headers);
+    return tollbar_verify_async(engine, &request, NULL, (tollbar_verified_fn)tbg_verified, (void *)token);
 }
 
 tollbar_verdict tbg_verifier(void *userdata, tollbar_str id, tollbar_str key, uint32_t *privileges);
@@ -140,51 +149,6 @@ static inline tollbar_status tbg_set_verifier(const tollbar_engine *engine, uint
         return tollbar_set_verifier(engine, NULL, NULL, NULL, error);
     }
     return tollbar_set_verifier(engine, tbg_verifier, (void *)token, tbg_free_verifier, error);
-}
-
-static inline void tbg_client_decision(const tollbar_engine *engine, const tollbar_client *client,
-                                       tollbar_decision *decision)
-{
-    decision->size = sizeof *decision;
-    tollbar_client_decision(engine, client, decision);
-}
-
-static inline void tbg_client_check(const tollbar_engine *engine, const tollbar_client *client, uint32_t flags,
-                                    const char *agent, size_t agent_len, const char *service, size_t service_len,
-                                    uint64_t cost, uint64_t now, tollbar_decision *decision)
-{
-    tollbar_question question = tbg_question(flags, cost, agent, agent_len, service, service_len);
-    decision->size = sizeof *decision;
-    tollbar_client_check(engine, client, &question, flags & TBG_NOW ? &now : NULL, decision);
-}
-
-static inline void tbg_client_rum_route(const tollbar_engine *engine, const tollbar_client *client,
-                                        tollbar_decision *decision)
-{
-    decision->size = sizeof *decision;
-    tollbar_client_rum_route(engine, client, decision);
-}
-
-static inline void tbg_client_authorize(const tollbar_engine *engine, const tollbar_client *client, uint32_t flags,
-                                        const char *agent, size_t agent_len, const char *service, size_t service_len,
-                                        tollbar_decision *decision)
-{
-    decision->size = sizeof *decision;
-    tollbar_client_authorize(engine, client, (tollbar_action)(flags & TBG_ACTION), tbg_str(agent, agent_len),
-                             tbg_str(service, service_len), decision);
-}
-
-static inline void tbg_client_reserve(const tollbar_engine *engine, const tollbar_client *client, uint32_t flags,
-                                      uint64_t n, uint64_t max_wait, uint64_t now, tollbar_decision *decision)
-{
-    decision->size = sizeof *decision;
-    tollbar_client_reserve(engine, client, n, max_wait, flags & TBG_NOW ? &now : NULL, decision);
-}
-
-static inline tollbar_admission tbg_admit_ip(const tollbar_engine *engine, uint64_t high, uint64_t low, uint32_t flags,
-                                             uint64_t n, uint64_t now)
-{
-    return tollbar_admit_ip(engine, high, low, n, flags & TBG_NOW ? &now : NULL);
 }
 
 static inline tollbar_status tbg_admit_ips(const tollbar_engine *engine, const tollbar_ip_charge *charges, size_t len,
@@ -214,7 +178,7 @@ static inline size_t tbg_message(const tollbar_decision *decision, const char *a
  * none. */
 typedef struct tbg_item {
     uint64_t high, low, cost;
-    int64_t auth, forwarded, real_ip, forwarded_for, agent, service; /* lengths */
+    int64_t authorization, forwarded, real_ip, forwarded_for, agent, service; /* lengths */
     uint32_t flags;
 } tbg_item;
 
@@ -227,29 +191,25 @@ static inline void tbg_check_batch(const tollbar_engine *engine, const tbg_item 
     tollbar_request requests[TBG_AT_ONCE];
     tollbar_question questions[TBG_AT_ONCE];
     tollbar_header headers[TBG_AT_ONCE][3];
-    const tollbar_request none = TOLLBAR_REQUEST_INIT;
-#define TBG_NEXT(length) ((length) < 0 ? NULL : text), (size_t)((length) < 0 ? 0 : (length))
-#define TBG_SKIP(length) (text += (length) < 0 ? 0 : (length))
+#define TBG_NEXT(str, length)                                                                                          \
+    if ((length) >= 0) {                                                                                               \
+        (str) = tbg_str(text, (size_t)(length));                                                                       \
+        text += (length);                                                                                              \
+    }
     for (size_t i = 0; i < len; i++) {
         const tbg_item *item = &items[i];
-        requests[i] = none;
-        tbg_request(&requests[i], item->high, item->low, item->flags, TBG_NEXT(item->auth));
-        TBG_SKIP(item->auth);
-        const char *forwarded = text, *real_ip = TBG_SKIP(item->forwarded), *forwarded_for = TBG_SKIP(item->real_ip);
-        requests[i].headers_len =
-            tbg_headers(headers[i], item->forwarded < 0 ? NULL : forwarded, (size_t)item->forwarded,
-                        item->real_ip < 0 ? NULL : real_ip, (size_t)item->real_ip,
-                        item->forwarded_for < 0 ? NULL : forwarded_for, (size_t)item->forwarded_for);
-        requests[i].headers = headers[i];
-        TBG_SKIP(item->forwarded_for);
-        const char *agent = text, *service = TBG_SKIP(item->agent);
-        questions[i] = tbg_question(item->flags, item->cost, item->agent < 0 ? NULL : agent,
-                                    item->agent < 0 ? 0 : (size_t)item->agent, item->service < 0 ? NULL : service,
-                                    item->service < 0 ? 0 : (size_t)item->service);
-        TBG_SKIP(item->service);
+        tbg_origin origin = {.high = item->high, .low = item->low, .flags = item->flags};
+        tbg_question question = {.cost = item->cost, .flags = item->flags};
+        TBG_NEXT(origin.authorization, item->authorization);
+        TBG_NEXT(origin.forwarded, item->forwarded);
+        TBG_NEXT(origin.real_ip, item->real_ip);
+        TBG_NEXT(origin.forwarded_for, item->forwarded_for);
+        TBG_NEXT(question.agent, item->agent);
+        TBG_NEXT(question.service, item->service);
+        requests[i] = tbg_request(&origin, headers[i]);
+        questions[i] = tbg_asked(&question);
     }
 #undef TBG_NEXT
-#undef TBG_SKIP
     if (len) {
         decisions[0].size = sizeof *decisions;
     }

@@ -15,28 +15,10 @@
 // See the module's README for how the C library is found and how to ship a single static binary.
 package tollbar
 
-// #cgo noescape tbg_check
-// #cgo nocallback tbg_check
-// #cgo noescape tbg_check_forwarded
-// #cgo nocallback tbg_check_forwarded
-// #cgo noescape tbg_authenticate
-// #cgo nocallback tbg_authenticate
-// #cgo noescape tbg_admit_ip
-// #cgo nocallback tbg_admit_ip
 // #cgo noescape tbg_admit_ips
 // #cgo nocallback tbg_admit_ips
 // #cgo noescape tbg_check_batch
 // #cgo nocallback tbg_check_batch
-// #cgo noescape tbg_client_decision
-// #cgo nocallback tbg_client_decision
-// #cgo noescape tbg_client_check
-// #cgo nocallback tbg_client_check
-// #cgo noescape tbg_client_rum_route
-// #cgo nocallback tbg_client_rum_route
-// #cgo noescape tbg_client_authorize
-// #cgo nocallback tbg_client_authorize
-// #cgo noescape tbg_client_reserve
-// #cgo nocallback tbg_client_reserve
 // #cgo noescape tbg_message
 // #cgo nocallback tbg_message
 // #cgo noescape tbg_allows_origin
@@ -93,7 +75,7 @@ func borrowed(s string) (*C.char, C.size_t) {
 	if len(s) == 0 {
 		return (*C.char)(unsafe.Pointer(&empty[0])), 0
 	}
-	return (*C.char)(unsafe.Pointer(unsafe.StringData(s))), C.size_t(len(s))
+	return optional(s)
 }
 
 // optional is the same; an empty string is none.

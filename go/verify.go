@@ -23,10 +23,9 @@ func (e *Engine) Verify(ctx context.Context, request Request) (Client, error) {
 	// For one answer, so that the callback never waits.
 	answer := make(chan identity, 1)
 	handle := cgo.NewHandle(answer)
-	o := request.origin()
-	auth, authLen := optional(o.authorization)
-	status := C.tbg_verify(e.handle(), o.high, o.low, o.flags, auth, authLen, o.forwarded.data, o.forwarded.len,
-		o.realIP.data, o.realIP.len, o.forwardedFor.data, o.forwardedFor.len, 0, C.uintptr_t(handle))
+	var origin C.tbg_origin
+	request.tell(&origin)
+	status := C.tbg_verify(e.handle(), origin, C.uintptr_t(handle))
 	if status != C.TOLLBAR_STATUS_OK {
 		handle.Delete()
 		return client, nil

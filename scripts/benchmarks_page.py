@@ -239,7 +239,7 @@ def page(report: dict[str, Any]) -> str:
         + "All figures: [report.json](benchmarks/report.json).",
         "",
         "The rules: the same addresses in the same random order, the same quota and the same kind of clock on both sides,",
-        "all in one run. Times are medians (of C and Go the best of many rounds), for one decision of each thread. The ratio is",
+        "all in one run. Times are medians (of C, and of Go on one goroutine, the best of many rounds), for one decision of each thread. The ratio is",
         "how many times faster ours is, or smaller. On a shared machine times are worth little and ratios more.",
         "",
         "- *governor* is the Rust crate, keyed by address: GCRA in an unbounded concurrent map.",

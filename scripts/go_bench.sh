@@ -21,7 +21,7 @@ round() { # what, operations, rounds
     done
     # Long enough for two threads to run side by side.
     for _ in {1..4}; do
-        round 'Admit$/^ips=1000$/goroutines=2' 1000000 2
+        round 'Admit$/^ips=1000$/goroutines=2' 1000000 3
     done
     round 'Admit$/^ips=1000000$' 1000000 3
     round 'AdmitBatch/^ips=1000000$' 1000000 3
