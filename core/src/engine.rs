@@ -11,14 +11,13 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
-
 use crate::client::{Client, Identity, Proof};
 use crate::config::ConfigError;
 use crate::credential;
 use crate::credential::api_key::{ApiKeys, Pool};
 use crate::decide::Decide;
 use crate::decision::Decision;
+use crate::in_force::InForce;
 use crate::ratelimit::{Clock, RateLimiter};
 use crate::reason::Reason;
 use crate::refusals::{Refusal, Refusals, ShortText};
@@ -52,7 +51,7 @@ use crate::stats::{Counters, Stats};
 /// # }
 /// ```
 pub struct Engine {
-    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) snapshot: InForce<Snapshot>,
     pub(crate) counters: Counters,
     refusals: Refusals,
     pub(crate) history: ReloadHistory,
@@ -71,7 +70,7 @@ impl Engine {
         let limiter = RateLimiter::new(Snapshot::limits(&origin.config));
         let snapshot = Snapshot::new(&origin.config, limiter, api_keys, None);
         Ok(Self {
-            snapshot: ArcSwap::from_pointee(snapshot),
+            snapshot: InForce::new(snapshot),
             counters: Counters::new(),
             refusals: Refusals::new(),
             history: ReloadHistory::new(),
@@ -187,7 +186,7 @@ impl Engine {
     /// As [`Engine::stats`], for engines that are given their time by the caller.
     #[must_use]
     pub fn stats_at(&self, now: Option<u64>) -> Stats {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.snapshot.full();
         let refused = self.counters.refused();
         let refusals_not_recorded = refused
             .iter()
@@ -216,7 +215,7 @@ impl Engine {
     /// The cross-origin rules of the RUM routes that are in force, for servers that talk to browsers.
     #[must_use]
     pub fn rum_cors(&self) -> Arc<RumCors> {
-        Arc::clone(&self.snapshot.load().rum_cors)
+        Arc::clone(&self.snapshot.full().rum_cors)
     }
 
     /// Takes the tokens of one of two comparisons with as many, in a way that tells nothing of which, for the measurements in `benches`.
@@ -226,7 +225,7 @@ impl Engine {
     pub fn measure_with_either(&self, options: [&crate::TokenComparison; 2], second: bool) {
         let _one_at_a_time = self.origin();
         let tokens = crate::TokenComparison::either(options, second);
-        let next = self.snapshot.load().with_tokens(tokens);
+        let next = self.snapshot.full().with_tokens(tokens);
         self.snapshot.store(next.into());
     }
 

@@ -23,8 +23,9 @@ impl Engine {
     /// If the client for Elasticsearch can't be made anew. API keys can't be verified then.
     pub fn after_fork(&self) -> Result<(), ConfigError> {
         self.pool.after_fork();
+        self.snapshot.after_fork();
         let _one_at_a_time = self.origin();
-        let snapshot = self.snapshot.load_full();
+        let snapshot = self.snapshot.full();
         let api_keys = snapshot.api_keys.after_fork()?;
         // The parent's verifications hold locks and connections of these: they are left alone, not dropped.
         std::mem::forget(Arc::clone(&snapshot.api_keys));

@@ -13,6 +13,7 @@ mod decision;
 mod engine;
 mod fork;
 mod identity_words;
+mod in_force;
 mod prometheus;
 pub mod ratelimit;
 mod ratelimit_fields;
@@ -24,6 +25,7 @@ mod request;
 mod rum_cors;
 mod snapshot;
 mod stats;
+mod stripe;
 mod sync;
 mod verification;
 #[cfg(feature = "watch")]

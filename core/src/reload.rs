@@ -144,7 +144,7 @@ impl Engine {
             Err(error) if again(&error) => return Err(error),
             result => self.noted(result)?,
         };
-        let same_keys = Arc::ptr_eq(&api_keys, &self.snapshot.load().api_keys);
+        let same_keys = Arc::ptr_eq(&api_keys, &self.snapshot.full().api_keys);
         if same_keys && config::changed_keys(&current.config, &origin.config).is_empty() {
             // Lines may have moved.
             *current = origin;
@@ -167,7 +167,7 @@ impl Engine {
 
     /// The last step that can fail: certificates that the configuration names are read.
     fn api_keys(&self, origin: &Origin) -> Result<Arc<ApiKeys>, ConfigError> {
-        let before = &self.snapshot.load().api_keys;
+        let before = &self.snapshot.full().api_keys;
         let next = before.reconfigured(&origin.config.api_key);
         next.map_err(|error| origin.places.give(error))
     }
@@ -184,7 +184,7 @@ impl Engine {
         mut current: MutexGuard<'_, Origin>,
     ) -> u64 {
         let config = &origin.config;
-        let before = self.snapshot.load();
+        let before = self.snapshot.full();
         let mut changed = config::changed_keys(&current.config, config);
         for key in api_keys.renewed(&before.api_keys) {
             if !changed.contains(&key) {
@@ -198,7 +198,7 @@ impl Engine {
         self.snapshot.store(next.into());
         if handover {
             // Decisions take over what they touch; the rest is taken over here, and then the old table can go.
-            let completed = self.snapshot.load().after_handover();
+            let completed = self.snapshot.full().after_handover();
             self.snapshot.store(completed.into());
         }
         self.history.reloaded(generation, changed);
@@ -216,7 +216,7 @@ impl Engine {
         if let Err(error) = &result {
             // Relaxed: a statistic.
             self.counters.reload_errors.fetch_add(1, Ordering::Relaxed);
-            self.history.refused(self.snapshot.load().generation, error);
+            self.history.refused(self.snapshot.full().generation, error);
         }
         result
     }

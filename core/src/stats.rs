@@ -3,8 +3,7 @@
 //! Invariant: counting costs one relaxed addition on memory that threads rarely share, and never blocks; none is lost. Nothing here
 //! holds a name, a key or a secret.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
@@ -12,12 +11,8 @@ use crate::credential::api_key::VerificationStats;
 use crate::decision::Decision;
 use crate::reason::{METHODS, Method, REASONS, Reason};
 use crate::reload_history::Reload;
+use crate::stripe::{OWN, STRIPES, stripe};
 
-/// The first so many threads that count have a set of counters each.
-const OWN: usize = 48;
-/// All later ones share this many.
-const SHARED: usize = 16;
-const STRIPES: usize = OWN + SHARED;
 /// A counter for each reason, and one for each method of those that were allowed.
 const COUNTERS: usize = REASONS.len() + METHODS.len();
 
@@ -91,28 +86,6 @@ impl Counters {
             .map(|reason| (reason, self.sum(reason.index())))
             .collect()
     }
-}
-
-/// The stripe of this thread, the same in all engines: its own below [`OWN`], one that is shared above.
-#[inline]
-fn stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    STRIPE.with(|stripe| {
-        if stripe.get() == usize::MAX {
-            // Relaxed: each number is handed out once, whatever the order.
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            stripe.set(if number < OWN {
-                number
-            } else {
-                OWN + number % SHARED
-            });
-        }
-        // The bound is known, but not to the compiler.
-        stripe.get() % STRIPES
-    })
 }
 
 /// The engine's statistics at one moment. Counters are totals since the engine was made, unless they say otherwise.

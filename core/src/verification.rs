@@ -48,7 +48,7 @@ impl Engine {
     /// `apm-server.auth.api_key.elasticsearch.timeout`: how long a verification may take. Callers who wait should not wait longer.
     #[must_use]
     pub fn verification_timeout(&self) -> Duration {
-        self.snapshot.load().api_keys.timeout()
+        self.snapshot.full().api_keys.timeout()
     }
 
     /// Starts to verify the API key of this request in a thread of the engine's, for callers that must not block (an event
@@ -101,7 +101,7 @@ impl Engine {
     pub fn set_verifier(&self, verifier: Option<Arc<dyn Verifier>>) -> Result<(), ConfigError> {
         // Under the lock of reloads, so that none is lost.
         let _one_at_a_time = self.origin();
-        let snapshot = self.snapshot.load_full();
+        let snapshot = self.snapshot.full();
         let api_keys = snapshot.api_keys.with_verifier(verifier)?;
         self.snapshot.store(snapshot.with_api_keys(api_keys).into());
         Ok(())
