@@ -22,7 +22,17 @@ pub struct PeerError {
 ///
 /// # Errors
 /// [`PeerError`] if the text names no address, such as the path of a Unix socket or a host name.
+#[inline]
 pub fn parse_peer(text: &str) -> Result<IpAddr, PeerError> {
+    // What nearly all are.
+    match ipv4(text.as_bytes()) {
+        Some(ip) => Ok(IpAddr::V4(ip)),
+        None => parse_odd_peer(text),
+    }
+}
+
+#[inline(never)]
+fn parse_odd_peer(text: &str) -> Result<IpAddr, PeerError> {
     parse(text.trim_ascii().as_bytes(), is_port).ok_or_else(|| PeerError {
         found: shortened(text),
     })
@@ -40,7 +50,7 @@ pub(super) fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 pub(super) fn parse(text: &[u8], port_accepted: fn(&[u8]) -> bool) -> Option<IpAddr> {
     // What nearly all are.
     if let Some(ip) = ipv4(text) {
-        return Some(ip);
+        return Some(IpAddr::V4(ip));
     }
     let (ip, port) = if let Some(rest) = text.strip_prefix(b"[") {
         let (inside, after) = split_at_first(rest, b']')?;
@@ -56,7 +66,7 @@ pub(super) fn parse(text: &[u8], port_accepted: fn(&[u8]) -> bool) -> Option<IpA
             // IPv6 has two colons at least, so a single one is a port's.
             1 => {
                 let (host, port) = split_at_first(text, b':')?;
-                (ipv4(host)?, Some(port))
+                (IpAddr::V4(ipv4(host)?), Some(port))
             }
             _ => (ipv6(text)?, None),
         }
@@ -69,31 +79,39 @@ pub(super) fn is_port(text: &[u8]) -> bool {
     text.is_empty() || (text.iter().all(u8::is_ascii_digit) && from_ascii::<u16>(text).is_some())
 }
 
-/// As `Ipv4Addr`'s `FromStr`, in a third of the instructions: every request's peer comes here.
-fn ipv4(text: &[u8]) -> Option<IpAddr> {
-    let (mut address, mut octet, mut begun, mut dots) = (0, 0, false, 0);
-    for byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            // A number that begins with a zero is no longer than that; it may be octal elsewhere.
-            if begun && octet == 0 {
-                return None;
-            }
-            octet = octet * 10 + u32::from(digit);
-            if octet > 255 {
-                return None;
-            }
-            begun = true;
-        } else {
-            if *byte != b'.' || !begun || dots == 3 {
-                return None;
-            }
-            address = address << 8 | octet;
-            (octet, begun) = (0, false);
-            dots += 1;
+/// As `Ipv4Addr`'s `FromStr`, in a sixth of the instructions: every request's peer comes here.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut address, mut rest) = octet(text)?;
+    for _ in 0..3 {
+        let (next, after) = octet(rest.strip_prefix(b".")?)?;
+        address = address << 8 | next;
+        rest = after;
+    }
+    rest.is_empty().then(|| Ipv4Addr::from_bits(address))
+}
+
+/// A number up to 255, and what comes after it.
+#[inline(always)]
+fn octet(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (mut number, mut rest) = digit(text)?;
+    // A number that begins with a zero is no longer than that; it may be octal elsewhere.
+    if number != 0 {
+        for _ in 0..2 {
+            let Some((next, after)) = digit(rest) else {
+                break;
+            };
+            number = number * 10 + next;
+            rest = after;
         }
     }
-    (begun && dots == 3).then(|| IpAddr::V4(Ipv4Addr::from_bits(address << 8 | octet)))
+    (number <= 255).then_some((number, rest))
+}
+
+#[inline(always)]
+fn digit(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (byte, rest) = text.split_first()?;
+    let digit = byte.wrapping_sub(b'0');
+    (digit < 10).then_some((u32::from(digit), rest))
 }
 
 fn ipv6(text: &[u8]) -> Option<IpAddr> {
@@ -164,11 +182,11 @@ mod tests {
         }
         for text in texts {
             let standard = text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
-            assert_eq!(ipv4(text.as_bytes()), standard, "{text:?}");
+            assert_eq!(ipv4(text.as_bytes()).map(IpAddr::V4), standard, "{text:?}");
         }
         proptest::proptest!(|(bits: u32)| {
             let ip = Ipv4Addr::from_bits(bits);
-            proptest::prop_assert_eq!(ipv4(ip.to_string().as_bytes()), Some(ip.into()));
+            proptest::prop_assert_eq!(ipv4(ip.to_string().as_bytes()), Some(ip));
         });
     }
 
