@@ -155,6 +155,24 @@ impl Engine {
         self.identified(request, identity)
     }
 
+    /// What a server asks before it reads a body, in one call, for bindings: [`Engine::authenticate_at`] and [`Client::check`]. About a
+    /// client that was not let in there is no further question: the decision is that of the authentication.
+    #[doc(hidden)]
+    #[inline]
+    pub fn enter(
+        &self,
+        request: &Request<'_>,
+        question: &Question<'_>,
+        now: Option<u64>,
+    ) -> (Client<'_>, Decision) {
+        let client = self.authenticate_at(request, now);
+        let decision = client.decision();
+        if decision.allowed() {
+            return (client, client.check(question, now));
+        }
+        (client, decision)
+    }
+
     /// Concludes an authentication.
     pub(crate) fn identified(&self, request: &impl Incoming, identity: Identity) -> Client<'_> {
         let client = self.client(identity.with_key_id(request));

@@ -65,18 +65,23 @@ impl Client {
         signature = (action = ActionName::Default, agent = None, service = None, cost = None, now = None, rum = false),
         text_signature = "($self, action='ingest', agent=None, service=None, cost=1, now=None, rum=False)"
     )]
-    fn check(
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "Python's keyword arguments, each with a default"
+    )]
+    fn check<'py>(
         &self,
+        py: Python<'py>,
         action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
-    ) -> PyResult<Decision> {
+    ) -> PyResult<Bound<'py, Decision>> {
         let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
         let decision = self.core().check(&question, convert::now(now)?);
-        Ok(Decision::about(decision, question.resource))
+        Decision::made(py, &decision, question.resource)
     }
 
     /// Is the RUM route open? 403 `rum_disabled` while `apm-server.rum.enabled` is false.
@@ -89,16 +94,17 @@ impl Client {
         signature = (action = ActionName::Default, agent = None, service = None),
         text_signature = "($self, action='ingest', agent=None, service=None)"
     )]
-    fn authorize(
+    fn authorize<'py>(
         &self,
+        py: Python<'py>,
         action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
-    ) -> PyResult<Decision> {
+    ) -> PyResult<Bound<'py, Decision>> {
         let action = convert::action(&action)?;
         let resource = convert::resource(agent.as_ref(), service.as_ref())?;
         let decision = self.core().authorize(action, resource);
-        Ok(Decision::about(decision, resource))
+        Decision::made(py, &decision, resource)
     }
 
     /// Charges `n` events if all of them fit now, else none. `n=0` is a peek. Only anonymous clients are limited.

@@ -77,8 +77,9 @@ impl Engine {
         clippy::too_many_arguments,
         reason = "Python's keyword arguments, each with a default"
     )]
-    fn check(
+    fn check<'py>(
         &self,
+        py: Python<'py>,
         authorization: Option<&Bound<'_, PyAny>>,
         peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
@@ -88,13 +89,13 @@ impl Engine {
         cost: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
-    ) -> PyResult<Decision> {
+    ) -> PyResult<Bound<'py, Decision>> {
         let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
         let now = convert::now(now)?;
-        with_request(authorization, &peer, headers, |request| {
-            let decision = self.inner.check(request, &question, now);
-            Decision::about(decision, question.resource)
-        })
+        let decision = with_request(authorization, &peer, headers, |request| {
+            self.inner.check(request, &question, now)
+        })?;
+        Decision::made(py, &decision, question.resource)
     }
 
     /// As `check`, for many requests at once, without the GIL, all as of one instant. `peers` has one item for each request: texts,
@@ -158,6 +159,45 @@ impl Engine {
             let identity = self.inner.authenticate_at(request, now).identity();
             Client::new(Arc::clone(&self.inner), identity)
         })
+    }
+
+    /// As `authenticate` and then the client's `check`, in one call: the client, and what may become of the request. For a client
+    /// that was refused, or whose API key has to be verified first, that is the client's own decision; nothing is charged.
+    #[pyo3(
+        signature = (
+            authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, action = ActionName::Default,
+            agent = None, service = None, cost = None, now = None, rum = false
+        ),
+        text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, action='ingest', \
+                          agent=None, service=None, cost=1, now=None, rum=False)"
+    )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "Python's keyword arguments, each with a default"
+    )]
+    fn enter<'py>(
+        &self,
+        py: Python<'py>,
+        authorization: Option<&Bound<'_, PyAny>>,
+        peer: Text<'_>,
+        headers: Option<&Bound<'_, PyAny>>,
+        action: ActionName<'_>,
+        agent: Option<Text<'_>>,
+        service: Option<Text<'_>>,
+        cost: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+        rum: bool,
+    ) -> PyResult<(Bound<'py, Client>, Bound<'py, Decision>)> {
+        let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
+        let now = convert::now(now)?;
+        let (identity, decision) = with_request(authorization, &peer, headers, |request| {
+            let (client, decision) = self.inner.enter(request, &question, now);
+            (client.identity(), decision)
+        })?;
+        Ok((
+            Bound::new(py, Client::new(Arc::clone(&self.inner), identity))?,
+            Decision::made(py, &decision, question.resource)?,
+        ))
     }
 
     /// As `authenticate`, but never pending: waits, without the GIL, until an API key has been verified, with Elasticsearch at
@@ -347,6 +387,7 @@ impl Engine {
 }
 
 /// Hands the core a request that borrows from Python's objects.
+#[inline(always)]
 fn with_request<R>(
     authorization: Option<&Bound<'_, PyAny>>,
     peer: &Text<'_>,
@@ -354,31 +395,24 @@ fn with_request<R>(
     decide: impl FnOnce(&Request<'_>) -> R,
 ) -> PyResult<R> {
     let authorization = convert::authorization(authorization)?;
+    let authorization = authorization.as_deref();
     let peer = convert::peer(peer)?;
-    if headers.is_none() {
-        return Ok(decide(&Request {
-            authorization: authorization.as_deref(),
-            peer,
-            headers: &[],
-        }));
-    }
-    let list = headers.and_then(|headers| headers.cast::<PyList>().ok());
-    let tuple = list.map(PyListMethods::to_tuple);
-    if let Some(plain) = tuple.as_ref().and_then(convert::Plain::of) {
-        return Ok(decide(&Request {
-            authorization: authorization.as_deref(),
-            peer,
-            headers: plain.as_slice(),
-        }));
-    }
-    let headers = convert::Headers::collect(headers)?;
-    let pairs = headers.bytes()?;
-    let pairs = convert::borrow(&pairs);
-    Ok(decide(&Request {
-        authorization: authorization.as_deref(),
+    let request = |headers| Request {
+        authorization,
         peer,
-        headers: &pairs,
-    }))
+        headers,
+    };
+    let Some(headers) = headers else {
+        return Ok(decide(&request(&[])));
+    };
+    let tuple = headers.cast::<PyList>().ok().map(PyListMethods::to_tuple);
+    let mut plain = convert::Plain::new();
+    if let Some(plain) = tuple.as_ref().and_then(|tuple| plain.read(tuple)) {
+        return Ok(decide(&request(plain)));
+    }
+    let headers = convert::Headers::collect(Some(headers))?;
+    let pairs = headers.bytes()?;
+    Ok(decide(&request(&convert::borrow(&pairs))))
 }
 
 enum Source<'a> {

@@ -47,29 +47,32 @@ class TollbarMiddleware:
             await self.app(scope, receive, send)
             return
         gate = self.gate
-        rule = gate.rule(scope["method"], scope["path"])
+        rule = gate.only_rule or gate.rule(scope["method"], scope["path"])
         if rule is None:
             await self.app(scope, receive, send)
             return
         # What nearly all requests need, in as few steps as possible: `gate.enter_async` does the same for any of them.
-        address = scope.get("client")
-        request = None
-        try:
-            client = gate.engine.authenticate(None, (address and address[0]) or gate.local_peer, scope["headers"])
-        except ValueError:
-            # A peer without an address: the gate puts another one in its place.
+        client = None
+        if (arguments := rule.arguments) is not None:
+            address = scope.get("client")
+            peer = (address and address[0]) or gate.local_peer
+            action, agent, service, cost, now, rum = arguments
+            try:
+                client, decision = gate.engine.enter(
+                    None, peer, scope["headers"], action, agent, service, cost, now, rum
+                )
+            except ValueError:
+                # A peer without an address: the gate puts another one in its place.
+                client = None
+        if client is None:
+            client, decision = await gate.enter_async(request_of(scope), rule)
+        elif not decision:
             request = request_of(scope)
-            client = gate.authenticate(request)
-        arguments = rule.arguments
-        if arguments is not None and client.allowed:
-            decision = client.check(*arguments)
-            if not decision:
-                gate.log(request_of(scope), decision)
-        else:
-            request = request or request_of(scope)
             if client.pending:
                 client = await gate.verified(client, request)
-            decision = gate.decide(client, request, rule)
+                decision = gate.decide(client, request, rule)
+            else:
+                gate.log(request, decision)
         if not decision and rule.enforce:
             await send_response(gate.respond(request_of(scope), decision), send)
             return
