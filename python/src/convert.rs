@@ -17,7 +17,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
-use tollbar::{Action, Question, Resource};
+use tollbar::{Action, Question, Resource, client_ip};
 
 /// An argument that has to be a `str`; what else it is, is said once its name is known. An unpaired surrogate, which no
 /// UTF-8 has, is read as the replacement character: a name that a client made up is refused like any other.
@@ -149,14 +149,19 @@ pub(crate) fn question<'a>(
 }
 
 /// `peer`: an address as a socket or a server reports it.
-#[inline(always)]
 pub(crate) fn peer(text: &Text<'_>) -> PyResult<IpAddr> {
-    tollbar::client_ip::parse_peer(text.named("peer")?).map_err(refused_peer)
+    let text = text.named("peer")?;
+    client_ip::parse_peer(text).map_err(|error| PyValueError::new_err(format!("peer: {error}")))
 }
 
-#[cold]
-fn refused_peer(error: tollbar::client_ip::PeerError) -> PyErr {
-    PyValueError::new_err(format!("peer: {error}"))
+/// The same, to where it is needed.
+#[inline(always)]
+pub(crate) fn peer_to(place: &mut IpAddr, text: &Text<'_>) -> PyResult<()> {
+    match client_ip::parse_ipv4(text.named("peer")?) {
+        Some(ip) => *place = IpAddr::V4(ip),
+        None => *place = peer(text)?,
+    }
+    Ok(())
 }
 
 /// `action`: one of the core's names.

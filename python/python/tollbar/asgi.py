@@ -64,20 +64,20 @@ class TollbarMiddleware:
             except ValueError:
                 # A peer without an address: the gate puts another one in its place.
                 client = None
-        if client is None:
-            client, decision = await gate.enter_async(request_of(scope), rule)
-        elif not decision:
+        if client is None or not decision:
             request = request_of(scope)
-            if client.pending:
+            if client is None:
+                client, decision = await gate.enter_async(request, rule)
+            elif client.pending:
                 client = await gate.verified(client, request)
                 decision = gate.decide(client, request, rule)
             else:
                 gate.log(request, decision)
-        if not decision and rule.enforce:
-            await send_response(gate.respond(request_of(scope), decision), send)
-            return
+            if not decision and rule.enforce:
+                await send_response(gate.respond(request, decision), send)
+                return
         # The caller's scope is its own.
-        scope = dict(scope)
+        scope = scope.copy() if type(scope) is dict else dict(scope)
         scope["tollbar"] = client
         state = scope.get("state")
         if state is None:
