@@ -134,19 +134,9 @@ impl<'e> Client<'e> {
         presented: impl FnOnce() -> Presented<I>,
     ) -> Decision {
         let snapshot = self.engine.snapshot.load();
-        let decide = Decide {
-            snapshot: &snapshot,
-            identity: snapshot.confirm(self.identity),
-            action: question.action,
-        };
-        let mut clock_read = None;
-        let decision = decide.question(question, |client, cost| {
-            let clock = || self.engine.timed(now, &mut clock_read);
-            snapshot.limiter.charge_when(client, cost, clock)
-        });
+        let identity = snapshot.confirm(self.identity);
         self.engine
-            .conclude(&decision, || (question.resource, presented()), clock_read);
-        decision
+            .ask(&snapshot, identity, question, now, presented)
     }
 
     /// Whether RUM routes are open: 403 while `apm-server.rum.enabled` is false.

@@ -117,9 +117,26 @@ impl Engine {
         now: Option<u64>,
     ) -> Decision {
         let snapshot = self.snapshot.load();
+        let identity = snapshot.identify(request, || self.now(now));
+        self.ask(&snapshot, identity, question, now, || {
+            Presented::Now(request)
+        })
+    }
+
+    /// Decides about a client that is identified under this snapshot, and concludes that. `presented` says where the credential is,
+    /// for the record of a refusal.
+    #[inline(always)]
+    pub(crate) fn ask<'a, I: Incoming>(
+        &self,
+        snapshot: &Snapshot,
+        identity: Identity,
+        question: &impl Asked<'a>,
+        now: Option<u64>,
+        presented: impl FnOnce() -> Presented<I>,
+    ) -> Decision {
         let decide = Decide {
-            snapshot: &snapshot,
-            identity: snapshot.identify(request, || self.now(now)),
+            snapshot,
+            identity,
             action: question.action(),
         };
         let mut clock_read = None;
@@ -127,11 +144,7 @@ impl Engine {
             let clock = || self.timed(now, &mut clock_read);
             snapshot.limiter.charge_when(client, cost, clock)
         });
-        self.conclude(
-            &decision,
-            || (question.resource(), Presented::Now(request)),
-            clock_read,
-        );
+        self.conclude(&decision, || (question.resource(), presented()), clock_read);
         decision
     }
 
@@ -152,6 +165,28 @@ impl Engine {
     pub fn authenticate_incoming(&self, request: &impl Incoming, now: Option<u64>) -> Client<'_> {
         let identity = self.snapshot.load().identify(request, || self.now(now));
         self.identified(request, identity)
+    }
+
+    /// What a server asks before it reads a body, in one call, for bindings: [`Engine::authenticate_at`] and [`Client::check`]. About a
+    /// client that was not let in there is no further question: the decision is that of the authentication.
+    #[doc(hidden)]
+    pub fn enter(
+        &self,
+        request: &Request<'_>,
+        question: &Question<'_>,
+        now: Option<u64>,
+    ) -> (Client<'_>, Decision) {
+        let snapshot = self.snapshot.load();
+        let identity = snapshot.identify(request, || self.now(now));
+        let client = self.identified(request, identity);
+        if identity.reason != Reason::Allowed {
+            return (client, client.decision());
+        }
+        let identity = client.identity();
+        let decision = self.ask(&snapshot, identity, question, now, || {
+            Presented::<&Request<'_>>::Before(identity)
+        });
+        (client, decision)
     }
 
     /// Concludes an authentication.

@@ -1,30 +1,41 @@
 //! `tollbar.Client`: a request that has been authenticated, for servers that admit a stream batch by batch.
 //!
-//! Invariant: it owns a reference to its engine, so it may outlive the Python `Engine` object; every call is
-//! decided under the configuration that is in force at that moment.
-
-use std::sync::Arc;
+//! Invariant: it keeps its engine alive; every call is decided under the configuration that is in force at that moment.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::convert::{self, ActionName, Text};
 use crate::decision::Decision;
+use crate::engine::Engine;
 
 /// One authenticated request. Thread-safe. A refused client answers every call with its refusal.
 #[pyclass(frozen, module = "tollbar")]
 pub(crate) struct Client {
-    engine: Arc<tollbar::Engine>,
+    /// Python's object, since its references are counted without a lock's cost where there is a GIL. A cycle by way of a verifier
+    /// would be no other if this were the core's: neither is seen by the garbage collector.
+    engine: Py<Engine>,
     identity: tollbar::Identity,
 }
 
 impl Client {
-    pub(crate) fn new(engine: Arc<tollbar::Engine>, identity: tollbar::Identity) -> Self {
+    pub(crate) fn new(engine: Py<Engine>, identity: tollbar::Identity) -> Self {
         Self { engine, identity }
     }
 
+    /// A client of this engine as an object.
+    #[inline(always)]
+    pub(crate) fn made<'py>(
+        engine: &Bound<'py, Engine>,
+        client: &tollbar::Client<'_>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let identity = client.identity();
+        Bound::new(engine.py(), Self::new(engine.clone().unbind(), identity))
+    }
+
+    #[inline]
     fn core(&self) -> tollbar::Client<'_> {
-        self.engine.client(self.identity)
+        self.engine.get().core().client(self.identity)
     }
 }
 
@@ -65,18 +76,23 @@ impl Client {
         signature = (action = ActionName::Default, agent = None, service = None, cost = None, now = None, rum = false),
         text_signature = "($self, action='ingest', agent=None, service=None, cost=1, now=None, rum=False)"
     )]
-    fn check(
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "Python's keyword arguments, each with a default"
+    )]
+    fn check<'py>(
         &self,
+        py: Python<'py>,
         action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
-    ) -> PyResult<Decision> {
+    ) -> PyResult<Bound<'py, Decision>> {
         let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
         let decision = self.core().check(&question, convert::now(now)?);
-        Ok(Decision::about(decision, question.resource))
+        Decision::made(py, &decision, question.resource)
     }
 
     /// Is the RUM route open? 403 `rum_disabled` while `apm-server.rum.enabled` is false.
@@ -89,16 +105,17 @@ impl Client {
         signature = (action = ActionName::Default, agent = None, service = None),
         text_signature = "($self, action='ingest', agent=None, service=None)"
     )]
-    fn authorize(
+    fn authorize<'py>(
         &self,
+        py: Python<'py>,
         action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
-    ) -> PyResult<Decision> {
+    ) -> PyResult<Bound<'py, Decision>> {
         let action = convert::action(&action)?;
         let resource = convert::resource(agent.as_ref(), service.as_ref())?;
         let decision = self.core().authorize(action, resource);
-        Ok(Decision::about(decision, resource))
+        Decision::made(py, &decision, resource)
     }
 
     /// Charges `n` events if all of them fit now, else none. `n=0` is a peek. Only anonymous clients are limited.

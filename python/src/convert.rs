@@ -3,16 +3,21 @@
 //! Invariants: `bytes` and ASCII `str` are borrowed, never copied; what can't be taken is refused with
 //! an error that names the argument, what was found and what is accepted. No secret enters an error:
 //! of a credential, only its Python type is ever shown.
+//!
+//! What each call converts is inlined, with all that is rare in functions of its own: what comes back by way of memory
+//! is waited for when it is read, and that took longer than the conversions.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
+use std::slice;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple};
-use tollbar::{Action, Question, Resource};
+use tollbar::{Action, Question, Resource, client_ip};
 
 /// An argument that has to be a `str`; what else it is, is said once its name is known. An unpaired surrogate, which no
 /// UTF-8 has, is read as the replacement character: a name that a client made up is refused like any other.
@@ -20,8 +25,8 @@ pub(crate) struct Text<'a>(Result<&'a str, Box<Odd>>);
 
 /// What is rare, and kept out of the way.
 enum Odd {
-    /// A `str` with something replaced.
-    Replaced(String),
+    /// A `str` that had to be copied: of a subclass, or with something replaced.
+    Copied(String),
     /// Another type: its name.
     NoText(String),
 }
@@ -33,19 +38,13 @@ impl<'a> Text<'a> {
     }
 
     /// What Python passes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of_any(value: Borrowed<'a, '_, PyAny>) -> Self {
-        let Ok(string) = value.cast::<PyString>() else {
-            return Self(Err(Box::new(Odd::NoText(kind(&value)))));
-        };
-        Self(
-            utf8(string)
-                .map_err(|_| Box::new(Odd::Replaced(string.to_string_lossy().into_owned()))),
-        )
+        Self(plain_text(value).ok_or_else(|| Odd::new(value)))
     }
 
     /// What was given as this argument.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn named(&self, argument: &str) -> PyResult<&str> {
         match &self.0 {
             Ok(text) => Ok(text),
@@ -64,9 +63,17 @@ impl<'a> Text<'a> {
 
 impl Odd {
     #[cold]
+    fn new(value: Borrowed<'_, '_, PyAny>) -> Box<Self> {
+        Box::new(match value.cast::<PyString>() {
+            Ok(string) => Self::Copied(string.to_string_lossy().into_owned()),
+            Err(_) => Self::NoText(kind(&value)),
+        })
+    }
+
+    #[cold]
     fn named(&self, argument: &str) -> PyResult<&str> {
         match self {
-            Self::Replaced(text) => Ok(text),
+            Self::Copied(text) => Ok(text),
             Self::NoText(found) => Err(PyTypeError::new_err(format!(
                 "{argument}: found a {found}; accepted is a str"
             ))),
@@ -77,16 +84,21 @@ impl Odd {
 impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
     type Error = Infallible;
 
+    #[inline(always)]
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
         Ok(Self::of_any(value))
     }
 }
 
-/// The text where it is. (`Borrowed::to_str` would look at the type once more.)
-fn utf8<'a>(string: Borrowed<'a, '_, PyString>) -> PyResult<&'a str> {
+/// The text where it is, of a `str` that has one. (A subclass of `str` is odd, and read all the same.)
+#[inline(always)]
+fn plain_text<'a>(value: Borrowed<'a, '_, PyAny>) -> Option<&'a str> {
+    // The type itself: to look for subclasses is a call.
+    let string = value.cast_exact::<PyString>().ok()?;
     let text: &Bound<'_, PyString> = &string;
     // SAFETY: a `str` never changes, and keeps its UTF-8 for as long as it lives: for 'a, like whoever lent it.
     text.to_str()
+        .ok()
         .map(|text| unsafe { &*std::ptr::from_ref(text) })
 }
 
@@ -99,12 +111,14 @@ pub(crate) enum ActionName<'a> {
 impl<'a, 'py> FromPyObject<'a, 'py> for ActionName<'a> {
     type Error = Infallible;
 
+    #[inline(always)]
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
         Ok(Self::Given(Text::of_any(value)))
     }
 }
 
 /// `agent` and `service`: a `str` or `None` each.
+#[inline(always)]
 pub(crate) fn resource<'a>(
     agent: Option<&'a Text<'_>>,
     service: Option<&'a Text<'_>>,
@@ -118,6 +132,7 @@ pub(crate) fn resource<'a>(
 }
 
 /// What `check` asks, from Python's keyword arguments.
+#[inline(always)]
 pub(crate) fn question<'a>(
     action: &ActionName<'_>,
     agent: Option<&'a Text<'_>>,
@@ -135,30 +150,46 @@ pub(crate) fn question<'a>(
 
 /// `peer`: an address as a socket or a server reports it.
 pub(crate) fn peer(text: &Text<'_>) -> PyResult<IpAddr> {
-    tollbar::client_ip::parse_peer(text.named("peer")?)
-        .map_err(|error| PyValueError::new_err(format!("peer: {error}")))
+    let text = text.named("peer")?;
+    client_ip::parse_peer(text).map_err(|error| PyValueError::new_err(format!("peer: {error}")))
+}
+
+/// The same, to where it is needed.
+#[inline(always)]
+pub(crate) fn peer_to(place: &mut IpAddr, text: &Text<'_>) -> PyResult<()> {
+    match client_ip::parse_ipv4(text.named("peer")?) {
+        Some(ip) => *place = IpAddr::V4(ip),
+        None => *place = peer(text)?,
+    }
+    Ok(())
 }
 
 /// `action`: one of the core's names.
+#[inline(always)]
 pub(crate) fn action(name: &ActionName<'_>) -> PyResult<Action> {
     let ActionName::Given(name) = name else {
         return Ok(Action::default());
     };
     let name = name.named("action")?;
-    Action::from_name(name).ok_or_else(|| {
-        let found: String = name.chars().take(40).collect();
-        PyValueError::new_err(format!(
-            "action: found {found:?}; accepted are \"ingest\", \"agent_config\" and \"sourcemap\""
-        ))
-    })
+    Action::from_name(name).ok_or_else(|| refused_action(name))
+}
+
+#[cold]
+fn refused_action(name: &str) -> PyErr {
+    let found: String = name.chars().take(40).collect();
+    PyValueError::new_err(format!(
+        "action: found {found:?}; accepted are \"ingest\", \"agent_config\" and \"sourcemap\""
+    ))
 }
 
 /// A batch size, or a number of events to charge.
+#[inline(always)]
 pub(crate) fn count(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
     whole_number(argument, value, "a whole number of events")
 }
 
 /// `now`: nanoseconds of the caller's monotonic clock.
+#[inline(always)]
 pub(crate) fn now(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
     value
         .map(|now| whole_number("now", now, "nanoseconds of a monotonic clock as an int"))
@@ -174,28 +205,45 @@ pub(crate) fn seconds(argument: &str, seconds: f64) -> PyResult<Duration> {
     })
 }
 
+#[inline(always)]
 fn whole_number(argument: &str, value: &Bound<'_, PyAny>, accepted: &str) -> PyResult<u64> {
-    value.extract::<u64>().map_err(|error| {
-        let found = match value.repr() {
-            Ok(repr) => repr.to_string_lossy().chars().take(40).collect(),
-            Err(_) => kind(value),
-        };
-        let message = format!("{argument}: found {found}; accepted is {accepted}, 0 to 2**64 - 1");
-        if error.is_instance_of::<PyTypeError>(value.py()) {
-            PyTypeError::new_err(message)
-        } else {
-            PyValueError::new_err(message)
-        }
-    })
+    value
+        .extract::<u64>()
+        .map_err(|error| refused_number(argument, value, accepted, &error))
+}
+
+#[cold]
+fn refused_number(
+    argument: &str,
+    value: &Bound<'_, PyAny>,
+    accepted: &str,
+    error: &PyErr,
+) -> PyErr {
+    let found = match value.repr() {
+        Ok(repr) => repr.to_string_lossy().chars().take(40).collect(),
+        Err(_) => kind(value),
+    };
+    let message = format!("{argument}: found {found}; accepted is {accepted}, 0 to 2**64 - 1");
+    if error.is_instance_of::<PyTypeError>(value.py()) {
+        PyTypeError::new_err(message)
+    } else {
+        PyValueError::new_err(message)
+    }
 }
 
 /// `authorization`: `str`, `bytes` or `None`.
+#[inline(always)]
 pub(crate) fn authorization<'a>(
     value: Option<&'a Bound<'_, PyAny>>,
 ) -> PyResult<Option<Cow<'a, [u8]>>> {
-    value
-        .map(|value| header_bytes(value, || "authorization".to_owned()))
-        .transpose()
+    let Some(value) = value else { return Ok(None) };
+    // As it nearly always is.
+    if let Some(text) = plain_text(value.as_borrowed())
+        && text.is_ascii()
+    {
+        return Ok(Some(Cow::Borrowed(text.as_bytes())));
+    }
+    header_bytes(value, || "authorization".to_owned()).map(Some)
 }
 
 /// `origin`: `str`, `bytes`, or `None`, which is no origin.
@@ -267,34 +315,47 @@ const FEW: usize = 32;
 
 /// The headers as ASGI has them: a few tuples of `bytes`, which are borrowed where they are.
 pub(crate) struct Plain<'a> {
-    pairs: [(&'a [u8], &'a [u8]); FEW],
+    /// Written up to `len`: to fill in all of it took longer than to read what most requests have.
+    pairs: [MaybeUninit<(&'a [u8], &'a [u8])>; FEW],
     len: usize,
 }
 
 impl<'a> Plain<'a> {
-    /// `None`: they have another form. The tuple keeps the pairs whatever becomes of the list they came from.
-    pub(crate) fn of(headers: &'a Bound<'_, PyTuple>) -> Option<Self> {
+    /// Room for headers.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self {
+            pairs: [MaybeUninit::uninit(); FEW],
+            len: 0,
+        }
+    }
+
+    /// Reads headers; `None`: they have another form. The tuple keeps the pairs whatever becomes of the list they came from.
+    #[inline]
+    pub(crate) fn read(
+        &mut self,
+        headers: &'a Bound<'_, PyTuple>,
+    ) -> Option<&[(&'a [u8], &'a [u8])]> {
         let len = headers.len();
-        let mut pairs = [(&b""[..], &b""[..]); FEW];
-        for (index, slot) in pairs.get_mut(..len)?.iter_mut().enumerate() {
+        self.len = 0;
+        for (index, slot) in self.pairs.get_mut(..len)?.iter_mut().enumerate() {
             let pair = headers.get_borrowed_item(index).ok()?;
-            let pair = pair.cast::<PyTuple>().ok()?;
+            let pair = pair.cast_exact::<PyTuple>().ok()?;
             if pair.len() != 2 {
                 return None;
             }
-            *slot = (plain_bytes(pair, 0)?, plain_bytes(pair, 1)?);
+            slot.write((plain_bytes(pair, 0)?, plain_bytes(pair, 1)?));
+            self.len = index + 1;
         }
-        Some(Self { pairs, len })
-    }
-
-    pub(crate) fn as_slice(&self) -> &[(&'a [u8], &'a [u8])] {
-        self.pairs.get(..self.len).unwrap_or_default()
+        // SAFETY: as many were written, one after the other from the first on, and no others are looked at.
+        Some(unsafe { slice::from_raw_parts(self.pairs.as_ptr().cast(), self.len) })
     }
 }
 
+#[inline(always)]
 fn plain_bytes<'a>(pair: Borrowed<'a, '_, PyTuple>, index: usize) -> Option<&'a [u8]> {
     let item = pair.get_borrowed_item(index).ok()?;
-    let bytes = item.cast::<PyBytes>().ok()?;
+    let bytes = item.cast_exact::<PyBytes>().ok()?;
     // SAFETY: neither `bytes` nor a tuple ever changes, so the bytes are there for as long as the pair: for 'a.
     Some(unsafe { &*std::ptr::from_ref(bytes.as_bytes()) })
 }

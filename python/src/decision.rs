@@ -29,12 +29,25 @@ impl From<tollbar::Decision> for Decision {
 
 impl Decision {
     /// A decision on a resource: its message names what is not permitted.
-    #[inline]
-    pub(crate) fn about(inner: tollbar::Decision, resource: Resource<'_>) -> Self {
-        if inner.grpc_status() == GrpcStatus::PermissionDenied {
-            return Self::with_message(inner, inner.message(resource));
-        }
-        inner.into()
+    ///
+    /// By reference, and an object at once: what is copied as soon as it was written is waited for.
+    #[inline(always)]
+    pub(crate) fn made<'py>(
+        py: Python<'py>,
+        inner: &tollbar::Decision,
+        resource: Resource<'_>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let message = match inner.grpc_status() {
+            GrpcStatus::PermissionDenied => worded(inner, resource),
+            _ => None,
+        };
+        Bound::new(
+            py,
+            Self {
+                inner: *inner,
+                message,
+            },
+        )
     }
 
     /// A decision whose message is known already.
@@ -45,6 +58,11 @@ impl Decision {
             message: Some(Box::new(message)),
         }
     }
+}
+
+#[cold]
+fn worded(inner: &tollbar::Decision, resource: Resource<'_>) -> Option<Box<Message>> {
+    Some(Box::new(inner.message(resource)))
 }
 
 #[pymethods]

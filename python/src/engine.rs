@@ -3,14 +3,15 @@
 //! Invariants: frozen and thread-safe; the core's engine is shared with the clients made from it. What reads files
 //! or waits releases the GIL; a decision takes nanoseconds and does not.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyListMethods, PyString};
-use tollbar::Request;
 use tollbar::api_key::Verifier;
+use tollbar::{Question, Request};
 
 use crate::batch::Columns;
 use crate::client::Client;
@@ -77,8 +78,9 @@ impl Engine {
         clippy::too_many_arguments,
         reason = "Python's keyword arguments, each with a default"
     )]
-    fn check(
+    fn check<'py>(
         &self,
+        py: Python<'py>,
         authorization: Option<&Bound<'_, PyAny>>,
         peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
@@ -88,12 +90,11 @@ impl Engine {
         cost: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
-    ) -> PyResult<Decision> {
+    ) -> PyResult<Bound<'py, Decision>> {
         let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
         let now = convert::now(now)?;
         with_request(authorization, &peer, headers, |request| {
-            let decision = self.inner.check(request, &question, now);
-            Decision::about(decision, question.resource)
+            self.decided(py, request, &question, now)
         })
     }
 
@@ -146,17 +147,49 @@ impl Engine {
         signature = (authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, now = None),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
     )]
-    fn authenticate(
-        &self,
+    fn authenticate<'py>(
+        this: &Bound<'py, Self>,
         authorization: Option<&Bound<'_, PyAny>>,
         peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Client> {
+    ) -> PyResult<Bound<'py, Client>> {
         let now = convert::now(now)?;
         with_request(authorization, &peer, headers, |request| {
-            let identity = self.inner.authenticate_at(request, now).identity();
-            Client::new(Arc::clone(&self.inner), identity)
+            Client::made(this, &this.get().inner.authenticate_at(request, now))
+        })
+    }
+
+    /// As `authenticate` and then the client's `check`, in one call: the client, and what may become of the request. For a client
+    /// that was refused, or whose API key has to be verified first, that is the client's own decision; nothing is charged.
+    #[pyo3(
+        signature = (
+            authorization = None, peer = Text::borrowed("203.0.113.9"), headers = None, action = ActionName::Default,
+            agent = None, service = None, cost = None, now = None, rum = false
+        ),
+        text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, action='ingest', \
+                          agent=None, service=None, cost=1, now=None, rum=False)"
+    )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "Python's keyword arguments, each with a default"
+    )]
+    fn enter<'py>(
+        this: &Bound<'py, Self>,
+        authorization: Option<&Bound<'_, PyAny>>,
+        peer: Text<'_>,
+        headers: Option<&Bound<'_, PyAny>>,
+        action: ActionName<'_>,
+        agent: Option<Text<'_>>,
+        service: Option<Text<'_>>,
+        cost: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+        rum: bool,
+    ) -> PyResult<Entry<'py>> {
+        let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
+        let now = convert::now(now)?;
+        with_request(authorization, &peer, headers, |request| {
+            Self::entered(this, request, &question, now)
         })
     }
 
@@ -170,24 +203,25 @@ impl Engine {
         ),
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, timeout=None, now=None)"
     )]
-    fn verify(
-        &self,
-        py: Python<'_>,
+    fn verify<'py>(
+        this: &Bound<'py, Self>,
+        py: Python<'py>,
         authorization: Option<&Bound<'_, PyAny>>,
         peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
         timeout: Option<f64>,
         now: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Client> {
-        self.refuse_to_block_the_verifier(py)?;
+    ) -> PyResult<Bound<'py, Client>> {
+        this.get().refuse_to_block_the_verifier(py)?;
         let timeout = timeout
             .map(|timeout| convert::seconds("timeout", timeout))
             .transpose()?;
         let now = convert::now(now)?;
-        let identity = with_request(authorization, &peer, headers, |request| {
-            verification::wait(py, &self.inner, request, timeout, now)
-        })??;
-        Ok(Client::new(Arc::clone(&self.inner), identity))
+        with_request(authorization, &peer, headers, |request| {
+            let engine = &this.get().inner;
+            let identity = verification::wait(py, engine, request, timeout, now)?;
+            Client::made(this, &engine.client(identity))
+        })
     }
 
     /// As `verify`, for event loops: returns a future of the running asyncio loop at once, and blocks nothing. Limit it with
@@ -197,8 +231,7 @@ impl Engine {
         text_signature = "($self, authorization=None, peer='203.0.113.9', headers=None, now=None)"
     )]
     fn verify_async<'py>(
-        &self,
-        py: Python<'py>,
+        this: &Bound<'py, Self>,
         authorization: Option<&Bound<'_, PyAny>>,
         peer: Text<'_>,
         headers: Option<&Bound<'_, PyAny>>,
@@ -206,8 +239,8 @@ impl Engine {
     ) -> PyResult<Bound<'py, PyAny>> {
         let now = convert::now(now)?;
         with_request(authorization, &peer, headers, |request| {
-            verification::start(py, &self.inner, request, now)
-        })?
+            verification::start(this, request, now)
+        })
     }
 
     /// Seconds that a verification may take: `apm-server.auth.api_key.elasticsearch.timeout`.
@@ -309,7 +342,40 @@ impl Engine {
     }
 }
 
+/// What `enter` returns.
+type Entry<'py> = (Bound<'py, Client>, Bound<'py, Decision>);
+
 impl Engine {
+    /// The core's engine.
+    #[inline]
+    pub(crate) fn core(&self) -> &tollbar::Engine {
+        &self.inner
+    }
+
+    #[inline(never)]
+    fn decided<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request<'_>,
+        question: &Question<'_>,
+        now: Option<u64>,
+    ) -> PyResult<Bound<'py, Decision>> {
+        let decision = self.inner.check(request, question, now);
+        Decision::made(py, &decision, question.resource)
+    }
+
+    #[inline(never)]
+    fn entered<'py>(
+        this: &Bound<'py, Self>,
+        request: &Request<'_>,
+        question: &Question<'_>,
+        now: Option<u64>,
+    ) -> PyResult<Entry<'py>> {
+        let (client, decision) = this.get().inner.enter(request, question, now);
+        let made = Decision::made(this.py(), &decision, question.resource)?;
+        Ok((Client::made(this, &client)?, made))
+    }
+
     fn made(
         py: Python<'_>,
         engine: Result<tollbar::Engine, tollbar::config::ConfigError>,
@@ -347,38 +413,34 @@ impl Engine {
 }
 
 /// Hands the core a request that borrows from Python's objects.
+#[inline(always)]
 fn with_request<R>(
     authorization: Option<&Bound<'_, PyAny>>,
     peer: &Text<'_>,
     headers: Option<&Bound<'_, PyAny>>,
-    decide: impl FnOnce(&Request<'_>) -> R,
+    decide: impl FnOnce(&Request<'_>) -> PyResult<R>,
 ) -> PyResult<R> {
     let authorization = convert::authorization(authorization)?;
-    let peer = convert::peer(peer)?;
-    if headers.is_none() {
-        return Ok(decide(&Request {
-            authorization: authorization.as_deref(),
-            peer,
-            headers: &[],
-        }));
+    let authorization = authorization.as_deref();
+    let mut request = Request {
+        authorization,
+        ..Request::from_peer(Ipv4Addr::UNSPECIFIED.into())
+    };
+    convert::peer_to(&mut request.peer, peer)?;
+    let Some(headers) = headers else {
+        return decide(&request);
+    };
+    let tuple = headers.cast::<PyList>().ok().map(PyListMethods::to_tuple);
+    let mut plain = convert::Plain::new();
+    if let Some(plain) = tuple.as_ref().and_then(|tuple| plain.read(tuple)) {
+        request.headers = plain;
+        return decide(&request);
     }
-    let list = headers.and_then(|headers| headers.cast::<PyList>().ok());
-    let tuple = list.map(PyListMethods::to_tuple);
-    if let Some(plain) = tuple.as_ref().and_then(convert::Plain::of) {
-        return Ok(decide(&Request {
-            authorization: authorization.as_deref(),
-            peer,
-            headers: plain.as_slice(),
-        }));
-    }
-    let headers = convert::Headers::collect(headers)?;
+    let headers = convert::Headers::collect(Some(headers))?;
     let pairs = headers.bytes()?;
     let pairs = convert::borrow(&pairs);
-    Ok(decide(&Request {
-        authorization: authorization.as_deref(),
-        peer,
-        headers: &pairs,
-    }))
+    request.headers = &pairs;
+    decide(&request)
 }
 
 enum Source<'a> {

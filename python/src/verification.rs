@@ -2,7 +2,6 @@
 //!
 //! Invariant: no thread waits while it holds the GIL, and no event loop waits at all.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -45,25 +44,26 @@ pub(crate) fn wait(
 
 /// Starts the verification, and gives a future of the running loop that will hold the `Client`.
 pub(crate) fn start<'py>(
-    py: Python<'py>,
-    engine: &Arc<Engine>,
+    this: &Bound<'py, crate::engine::Engine>,
     request: &Request<'_>,
     now: Option<u64>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let (py, engine) = (this.py(), this.get().core());
     let event_loop = py.import("asyncio")?.call_method0("get_running_loop")?;
     let future = event_loop.call_method0("create_future")?;
     let verification = engine.start_verification(request, now);
     if let Some(identity) = verification.poll() {
-        let identity = engine.verified(request, identity).identity();
-        future.call_method1("set_result", (Client::new(Arc::clone(engine), identity),))?;
+        let client = Client::made(this, &engine.verified(request, identity))?;
+        future.call_method1("set_result", (client,))?;
         return Ok(future);
     }
     let settle = settle(&future)?;
     let event_loop = event_loop.unbind();
-    let engine = Arc::clone(engine);
+    let engine = this.clone().unbind();
     let request = Owned::new(request);
     verification.on_done(move |identity| {
-        let identity = request.lend(|request| engine.verified(request, identity).identity());
+        let core = engine.get().core();
+        let identity = request.lend(|request| core.verified(request, identity).identity());
         // A loop that is closed, or an interpreter that is ending, waits for nothing any more.
         let _ = ending::inside(|py| {
             event_loop.call_method1(

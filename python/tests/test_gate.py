@@ -272,3 +272,30 @@ def test_the_routes_of_apm_server_ask_for_what_they_do() -> None:
     assert actions["POST /intake/v3/rum/events"] == ("ingest", True)
     assert actions["GET /config/v1/agents"] == ("agent_config", False)
     assert actions["POST /assets/v1/sourcemaps"] == ("sourcemap", False)
+
+
+@pytest.mark.parametrize("peer", [None, "", "testclient", "/run/intake.sock", PEER])
+def test_a_rule_of_fixed_arguments_and_one_that_asks_come_to_the_same(peer: str | None) -> None:
+    """The former is one call into the engine, the latter is two."""
+    fixed, asking = Rule(agent="rum-js", service="shop"), Rule(agent=lambda _: "rum-js", service="shop")
+    outcomes = []
+    for rule in (fixed, asking):
+        engine = Engine.from_str(YAML)
+        it = Gate(engine, local_peer="127.0.0.9", logger=None)
+        seen = []
+        for headers in ([], BEARER, [(b"authorization", b"Bearer wrong")], API_KEY, *[[]] * 7):
+            client, decision = it.enter(Request("GET", "/", headers, peer), rule)
+            seen.append((client.method, client.client, decision.status, decision.reason, decision.client))
+        stats = engine.stats()
+        refusals = [(it.reason, it.client, it.agent, it.service) for it in engine.recent_refusals()]
+        outcomes.append((seen, stats["allowed"], stats["refused"], refusals))
+    assert outcomes[0] == outcomes[1]
+    assert {reason for _, _, _, reason, _ in outcomes[0][0]} >= {"allowed", "invalid_token", "rate_limited"}
+
+
+def test_a_gate_of_one_rule_knows_it_beforehand(engine: Engine) -> None:
+    rule = Rule(cost=2)
+    assert Gate(engine, default=rule).only_rule is rule
+    assert Gate(engine, default=None).only_rule is None
+    for options in ({"skip": ["/a"]}, {"rules": {"/a": rule}}, {"rules": {"GET /a": rule}}, {"rules": {"/a/*": rule}}):
+        assert Gate(engine, **options).only_rule is None

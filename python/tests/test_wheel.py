@@ -517,3 +517,79 @@ def test_what_cannot_be_watched_is_said(engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "tollbar.yml"
     file.write_text(CONFIG)
     Engine.from_file(file).watch(debounce=1e19, poll=1e19).stop()
+
+
+class _Text(str):
+    """Not the type itself."""
+
+
+def test_subclasses_of_str_are_texts(engine: Engine) -> None:
+    credential = _Text(f"Bearer {TOKEN}")
+    assert engine.check(credential, peer=_Text(PEER), action=_Text("ingest")).method == "secret_token"  # type: ignore[arg-type]
+    assert engine.check(peer=PEER, agent=_Text("rum-js"), service=_Text("my-frontend")).allowed
+    assert "theirs" in engine.check(peer=PEER, agent="rum-js", service=_Text("theirs")).message
+    headers = [(_Text("Authorization"), credential)]
+    assert engine.authenticate(peer=PEER, headers=headers).method == "secret_token"
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 100])
+def test_the_credential_is_found_among_any_number_of_headers(engine: Engine, count: int) -> None:
+    others = [(b"x-%d" % number, b"x") for number in range(count)]
+    headers = [*others, (b"authorization", f"Bearer {TOKEN}".encode())]
+    assert engine.authenticate(peer=PEER, headers=headers).method == "secret_token"
+    assert engine.authenticate(peer=PEER, headers=others).method == "anonymous"
+
+
+ENTRIES: dict[str, dict[str, Any]] = {
+    "token": {"authorization": f"Bearer {TOKEN}"},
+    "wrong token": {"headers": [(b"authorization", b"Bearer wrong")]},
+    "unknown scheme": {"authorization": "Basic eDp5", "rum": True},
+    "pending": {"headers": {"Authorization": "ApiKey aWQ6c2VjcmV0"}},
+    "anonymous": {"agent": "rum-js", "service": "shop", "cost": 2},
+    "another service": {"agent": "rum-js", "service": "theirs"},
+    "sourcemap": {"action": "sourcemap", "agent": "rum-js", "service": "shop"},
+    "RUM is closed": {"agent": "rum-js", "service": "shop", "rum": True, "cost": 0},
+    "too much": {"agent": "rum-js", "service": "shop", "cost": 1000},
+    "rate limit": {"agent": "rum-js", "service": "shop", "cost": 5},
+}
+
+
+def test_enter_is_authenticate_and_check() -> None:
+    yaml = f"""
+apm-server.auth:
+  secret_token: {TOKEN}
+  api_key.enabled: true
+  anonymous: {{enabled: true, allow_service: [shop], rate_limit: {{ip_limit: 10, event_limit: 2}}}}
+"""
+    steps, whole = Engine.from_str(yaml), Engine.from_str(yaml)
+    for engine in (steps, whole):
+        engine.set_verifier(lambda _id, _key: None)
+    for number, (name, arguments) in enumerate([*ENTRIES.items()] * 2):
+        request: dict[str, Any] = {"peer": PEER, "now": 1000 + number}
+        question = dict(arguments)
+        for key in ("authorization", "headers"):
+            if key in question:
+                request[key] = question.pop(key)
+        before = steps.authenticate(**request)
+        expected = before.check(**question, now=request["now"]) if before.allowed else before.decision
+        client, decision = whole.enter(**request, **question)
+        assert decision == expected, name
+        assert (decision.message, repr(client)) == (expected.message, repr(before))
+        assert (client.pending, client.client) == (name == "pending", PEER)
+        assert client.admit(0, now=request["now"]) == before.admit(0, now=request["now"])
+    of_steps, of_whole = steps.stats(now=2000), whole.stats(now=2000)
+    for key in ("allowed", "refused", "refusals_not_recorded", "live_counters"):
+        assert of_whole[key] == of_steps[key]  # type: ignore[literal-required]
+    assert of_whole["refused"]["pending"] == 4  # two of `admit`
+    recorded = [
+        [(it.reason, it.client, it.agent, it.service, it.credential_id) for it in engine.recent_refusals()]
+        for engine in (steps, whole)
+    ]
+    assert recorded[0] == recorded[1] != []
+
+
+def test_enter_charges_nothing_if_it_raises(engine: Engine) -> None:
+    for wrong in ({"peer": "x"}, {"cost": -1}, {"action": "x"}, {"agent": 1}, {"headers": 1}, {"now": -1}):
+        with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
+            engine.enter(**{"peer": PEER, **wrong})  # type: ignore[arg-type]
+    assert sum(engine.stats()["allowed"].values()) == 0

@@ -28,6 +28,15 @@ pub fn parse_peer(text: &str) -> Result<IpAddr, PeerError> {
     })
 }
 
+/// As [`parse_peer`], of what nearly all peers are: a bare IPv4 address. For bindings: this comes back in registers, an `IpAddr` by way
+/// of memory.
+#[doc(hidden)]
+#[inline]
+#[must_use]
+pub fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
+    ipv4(text.as_bytes()).map(Ipv4Addr::from_bits)
+}
+
 /// An entry of `X-Forwarded-For` or `X-Real-IP`, which some proxies put in quotes.
 pub(super) fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     let bare = entry
@@ -40,7 +49,7 @@ pub(super) fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 pub(super) fn parse(text: &[u8], port_accepted: fn(&[u8]) -> bool) -> Option<IpAddr> {
     // What nearly all are.
     if let Some(ip) = ipv4(text) {
-        return Some(ip);
+        return Some(IpAddr::V4(Ipv4Addr::from_bits(ip)));
     }
     let (ip, port) = if let Some(rest) = text.strip_prefix(b"[") {
         let (inside, after) = split_at_first(rest, b']')?;
@@ -56,7 +65,7 @@ pub(super) fn parse(text: &[u8], port_accepted: fn(&[u8]) -> bool) -> Option<IpA
             // IPv6 has two colons at least, so a single one is a port's.
             1 => {
                 let (host, port) = split_at_first(text, b':')?;
-                (ipv4(host)?, Some(port))
+                (IpAddr::V4(Ipv4Addr::from_bits(ipv4(host)?)), Some(port))
             }
             _ => (ipv6(text)?, None),
         }
@@ -69,31 +78,39 @@ pub(super) fn is_port(text: &[u8]) -> bool {
     text.is_empty() || (text.iter().all(u8::is_ascii_digit) && from_ascii::<u16>(text).is_some())
 }
 
-/// As `Ipv4Addr`'s `FromStr`, in a third of the instructions: every request's peer comes here.
-fn ipv4(text: &[u8]) -> Option<IpAddr> {
-    let (mut address, mut octet, mut begun, mut dots) = (0, 0, false, 0);
-    for byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            // A number that begins with a zero is no longer than that; it may be octal elsewhere.
-            if begun && octet == 0 {
-                return None;
-            }
-            octet = octet * 10 + u32::from(digit);
-            if octet > 255 {
-                return None;
-            }
-            begun = true;
-        } else {
-            if *byte != b'.' || !begun || dots == 3 {
-                return None;
-            }
-            address = address << 8 | octet;
-            (octet, begun) = (0, false);
-            dots += 1;
+/// As `Ipv4Addr`'s `FromStr`, in a sixth of the instructions: every request's peer comes here.
+fn ipv4(text: &[u8]) -> Option<u32> {
+    let (mut address, mut rest) = octet(text)?;
+    for _ in 0..3 {
+        let (next, after) = octet(rest.strip_prefix(b".")?)?;
+        address = address << 8 | next;
+        rest = after;
+    }
+    rest.is_empty().then_some(address)
+}
+
+/// A number up to 255, and what comes after it.
+#[inline(always)]
+fn octet(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (mut number, mut rest) = digit(text)?;
+    // A number that begins with a zero is no longer than that; it may be octal elsewhere.
+    if number != 0 {
+        for _ in 0..2 {
+            let Some((next, after)) = digit(rest) else {
+                break;
+            };
+            number = number * 10 + next;
+            rest = after;
         }
     }
-    (begun && dots == 3).then(|| IpAddr::V4(Ipv4Addr::from_bits(address << 8 | octet)))
+    (number <= 255).then_some((number, rest))
+}
+
+#[inline(always)]
+fn digit(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (byte, rest) = text.split_first()?;
+    let digit = byte.wrapping_sub(b'0');
+    (digit < 10).then_some((u32::from(digit), rest))
 }
 
 fn ipv6(text: &[u8]) -> Option<IpAddr> {
@@ -163,12 +180,11 @@ mod tests {
             }
         }
         for text in texts {
-            let standard = text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
-            assert_eq!(ipv4(text.as_bytes()), standard, "{text:?}");
+            assert_eq!(parse_ipv4(&text), text.parse().ok(), "{text:?}");
         }
         proptest::proptest!(|(bits: u32)| {
             let ip = Ipv4Addr::from_bits(bits);
-            proptest::prop_assert_eq!(ipv4(ip.to_string().as_bytes()), Some(ip.into()));
+            proptest::prop_assert_eq!(parse_ipv4(&ip.to_string()), Some(ip));
         });
     }
 

@@ -26,7 +26,7 @@ mod trusted;
 
 use std::net::IpAddr;
 
-pub use address::{PeerError, parse_peer};
+pub use address::{PeerError, parse_ipv4, parse_peer};
 pub use key::{ClientKey, canonical};
 pub use trusted::TrustedProxies;
 

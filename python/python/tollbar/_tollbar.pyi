@@ -156,6 +156,18 @@ class Engine:
         headers: _Headers | None = None,
         now: int | None = None,
     ) -> Client: ...
+    def enter(
+        self,
+        authorization: _Text | None = None,
+        peer: str = "203.0.113.9",
+        headers: _Headers | None = None,
+        action: _Action = "ingest",
+        agent: str | None = None,
+        service: str | None = None,
+        cost: int = 1,
+        now: int | None = None,
+        rum: bool = False,
+    ) -> tuple[Client, Decision]: ...
     def verify(
         self,
         authorization: _Text | None = None,

@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tollbar.http import Gate, Request, gate
+from tollbar.http import Entry, Gate, Request, gate
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from tollbar import Engine
-    from tollbar.http import Options, Response
+    from tollbar import Client, Decision, Engine
+    from tollbar.http import Options, Response, Rule
 
 __all__ = ["TollbarMiddleware", "request_of", "send_response"]
 
@@ -47,34 +47,33 @@ class TollbarMiddleware:
             await self.app(scope, receive, send)
             return
         gate = self.gate
-        rule = gate.rule(scope["method"], scope["path"])
+        rule = gate.only_rule
         if rule is None:
-            await self.app(scope, receive, send)
-            return
+            rule = gate.rule(scope["method"], scope["path"])
+            if rule is None:
+                await self.app(scope, receive, send)
+                return
         # What nearly all requests need, in as few steps as possible: `gate.enter_async` does the same for any of them.
-        address = scope.get("client")
-        request = None
-        try:
-            client = gate.engine.authenticate(None, (address and address[0]) or gate.local_peer, scope["headers"])
-        except ValueError:
-            # A peer without an address: the gate puts another one in its place.
-            request = request_of(scope)
-            client = gate.authenticate(request)
         arguments = rule.arguments
-        if arguments is not None and client.allowed:
-            decision = client.check(*arguments)
-            if not decision:
-                gate.log(request_of(scope), decision)
-        else:
-            request = request or request_of(scope)
-            if client.pending:
-                client = await gate.verified(client, request)
-            decision = gate.decide(client, request, rule)
-        if not decision and rule.enforce:
-            await send_response(gate.respond(request_of(scope), decision), send)
-            return
+        client = decision = None
+        if arguments is not None:
+            action, agent, service, cost, now, rum = arguments
+            address = scope.get("client")
+            peer = address[0] if address else gate.local_peer
+            try:
+                client, decision = gate.engine.enter(
+                    None, peer, scope["headers"], action, agent, service, cost, now, rum
+                )
+            except (TypeError, ValueError):
+                # A peer without an address: the gate puts another one in its place.
+                client = None
+        if not decision:
+            client, decision = await self._unusual(scope, rule, client, decision)
+            if not decision and rule.enforce:
+                await send_response(gate.respond(request_of(scope), decision), send)
+                return
         # The caller's scope is its own.
-        scope = dict(scope)
+        scope = scope.copy() if type(scope) is dict else dict(scope)
         scope["tollbar"] = client
         state = scope.get("state")
         if state is None:
@@ -84,6 +83,18 @@ class TollbarMiddleware:
         if gate.ratelimit_headers and (headers := _encoded(gate.headers(decision))):
             send = _adding(headers, send)
         await self.app(scope, receive, send)
+
+    async def _unusual(self, scope: Scope, rule: Rule, client: Client | None, decision: Decision | None) -> Entry:
+        """Let a request in or not that was not let in at once, or not asked about."""
+        gate = self.gate
+        request = request_of(scope)
+        if client is None or decision is None:
+            return await gate.enter_async(request, rule)
+        if client.pending:
+            client = await gate.verified(client, request)
+            return Entry(client, gate.decide(client, request, rule))
+        gate.log(request, decision)
+        return Entry(client, decision)
 
 
 def request_of(scope: Scope) -> Request:

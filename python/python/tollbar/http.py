@@ -264,6 +264,8 @@ class Gate:
                     head.setdefault(("HEAD", path), rule)
         self._by_method = {**head, **self._by_method}
         self._prefixes = sorted(prefixes, key=lambda prefix: (len(prefix[1]), prefix[0] is not None), reverse=True)
+        self.only_rule = default if not (self._by_method or self._exact or self._prefixes) else None
+        """What all routes ask for, where that is one thing; None: `rule` says what a route asks for."""
         self._waiting: set[asyncio.Future[Client]] = set()
         self._closed = False
 
@@ -320,19 +322,39 @@ class Gate:
 
     def enter(self, request: Request, rule: Rule) -> Entry:
         """Let a request in or not. Waits, without the GIL, while an API key is verified."""
-        client = self.authenticate(request)
-        if client.pending:
-            engine = self.engine
-            timeout = engine.verification_timeout + VERDICT_GRACE_SECONDS
-            client = engine.verify(None, request.peer or self.local_peer, request.headers, timeout)
+        client, decision = self._at_once(request, rule)
+        if decision is not None:
+            return Entry(client, decision)
+        engine = self.engine
+        timeout = engine.verification_timeout + VERDICT_GRACE_SECONDS
+        client = engine.verify(None, request.peer or self.local_peer, request.headers, timeout)
         return Entry(client, self.decide(client, request, rule))
 
     async def enter_async(self, request: Request, rule: Rule) -> Entry:
         """Let a request in or not. Awaits the verdict on an API key, for as long as the configuration allows."""
-        client = self.authenticate(request)
-        if client.pending:
-            client = await self.verified(client, request)
+        client, decision = self._at_once(request, rule)
+        if decision is not None:
+            return Entry(client, decision)
+        client = await self.verified(client, request)
         return Entry(client, self.decide(client, request, rule))
+
+    def _at_once(self, request: Request, rule: Rule) -> tuple[Client, Decision | None]:
+        """Let a request in or not, as far as that goes without waiting. No decision: the client is pending."""
+        arguments = rule.arguments
+        if arguments is None:
+            client = self.authenticate(request)
+            return client, None if client.pending else self.decide(client, request, rule)
+        engine = self.engine
+        try:
+            client, decision = engine.enter(None, request.peer or self.local_peer, request.headers, *arguments)
+        except ValueError:
+            self._replace_peer(request)
+            client, decision = engine.enter(None, self.local_peer, request.headers, *arguments)
+        if not decision:
+            if client.pending:
+                return client, None
+            self.log(request, decision)
+        return client, decision
 
     async def verified(self, client: Client, request: Request) -> Client:
         """Await the verdict on the API key of a pending client, who stays pending (503) if it takes too long."""
