@@ -1,8 +1,9 @@
 """Turns target/bench/go.txt, what the benches of the Go package printed, into rows of the report: target/bench/rows/go.json.
 
-Times are by the wall clock, in nanoseconds for one operation: the best of many short rounds, since whatever else a machine does can only
-slow a goroutine down. Two goroutines share the time, and theirs is the median: who waits for a lock is fastest while the other one is kept from
-work. A check is compared with a call that does nothing and the engine's own time, together.
+Times are by the wall clock, in nanoseconds for one operation: the best of many short rounds, since whatever else a
+machine does can only slow a goroutine down. Two goroutines share the time, and theirs is the median: who waits for a lock
+is fastest while the other one is kept from work. A check is compared with a call that does nothing and the engine's own
+time, together.
 """
 
 from __future__ import annotations
