@@ -29,7 +29,9 @@ impl Engine {
         let api_keys = snapshot.api_keys.after_fork()?;
         // The parent's verifications hold locks and connections of these: they are left alone, not dropped.
         std::mem::forget(Arc::clone(&snapshot.api_keys));
-        self.snapshot.store(snapshot.with_api_keys(api_keys).into());
+        let next = snapshot.with_api_keys(api_keys);
+        drop(snapshot);
+        self.snapshot.store(next.into());
         Ok(())
     }
 }

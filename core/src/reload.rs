@@ -195,6 +195,7 @@ impl Engine {
         let handover = limiter.in_handover();
         let next = Snapshot::new(config, limiter, api_keys, Some(&before));
         let generation = next.generation;
+        drop(before);
         self.snapshot.store(next.into());
         if handover {
             // Decisions take over what they touch; the rest is taken over here, and then the old table can go.

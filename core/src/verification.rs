@@ -103,7 +103,9 @@ impl Engine {
         let _one_at_a_time = self.origin();
         let snapshot = self.snapshot.full();
         let api_keys = snapshot.api_keys.with_verifier(verifier)?;
-        self.snapshot.store(snapshot.with_api_keys(api_keys).into());
+        let next = snapshot.with_api_keys(api_keys);
+        drop(snapshot);
+        self.snapshot.store(next.into());
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! `tollbar.Engine`: where everything begins.
 //!
-//! Invariants: frozen and thread-safe; the core's engine is shared with the clients made from it. What reads files
+//! Invariants: frozen and thread-safe; clients hold the engine object that they were made by. What reads files
 //! or waits releases the GIL; a decision takes nanoseconds and does not.
 
 use std::net::Ipv4Addr;

@@ -14,16 +14,16 @@ mod readers;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use self::readers::{Readers, Reading};
+use self::readers::{Readers, Reading, StillReading};
 use crate::stripe::{OWN, stripe};
 
-/// How long a reload waits for decisions that are under way. They take nanoseconds, but a thread may be stopped in the midst of one, or be gone: in
-/// the parent of a process that was forked. Then the old snapshot is kept until the next reload finds that all have finished.
+/// How long a reload waits for decisions that are under way. They take nanoseconds, but a thread may be stopped in the midst of one. Then the old
+/// snapshot is kept until a later reload finds that all have finished.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// See the module's documentation.
@@ -32,9 +32,11 @@ pub(crate) struct InForce<T> {
     /// What is in `swap`, for the shorter way.
     quick: AtomicPtr<T>,
     readers: Readers,
-    /// Whether the shorter way is open.
+    /// Whether the shorter way was ever open.
+    marked: bool,
+    /// Whether it is open still.
     open: AtomicBool,
-    /// What was replaced while somebody was reading it who did not finish.
+    /// What was replaced and may still be read.
     retired: Mutex<Vec<Arc<T>>>,
 }
 
@@ -63,12 +65,18 @@ impl<T> Deref for Lent<'_, T> {
 
 impl<T> InForce<T> {
     pub(crate) fn new(snapshot: T) -> Self {
+        Self::with(snapshot, readers::supported())
+    }
+
+    /// `marked`: whether the shorter way is open.
+    fn with(snapshot: T, marked: bool) -> Self {
         let snapshot = Arc::new(snapshot);
         Self {
             quick: AtomicPtr::new(Arc::as_ptr(&snapshot).cast_mut()),
             swap: ArcSwap::new(snapshot),
             readers: Readers::new(OWN),
-            open: AtomicBool::new(readers::supported()),
+            marked,
+            open: AtomicBool::new(marked),
             retired: Mutex::default(),
         }
     }
@@ -99,26 +107,56 @@ impl<T> InForce<T> {
         self.swap.load_full()
     }
 
-    /// Replaces it: whoever asks from now on gets this one. Waits for those who were lent the one before, and must therefore not be called by one
-    /// of them. One at a time.
+    /// Replaces it: whoever asks from now on gets this one. Waits for those who were lent the one before, or share in it, so the caller must
+    /// not be one of them; it is dropped here, and never on the way of a decision: what goes with it may take long, or call somebody back. One
+    /// at a time.
     pub(crate) fn store(&self, snapshot: Arc<T>) {
         let pointer = Arc::as_ptr(&snapshot).cast_mut();
         let before = self.swap.swap(snapshot);
         // Release: as above. That readers' marks are seen, or they see this, is up to the barriers in `readers`.
         self.quick.store(pointer, Ordering::Release);
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retired = self.retired();
         retired.push(before);
-        match self.readers.wait(PATIENCE) {
-            Ok(()) => retired.clear(),
-            Err(readers::StillReading::Somebody) => {}
-            // Nor can it be said of anybody from now on.
-            Err(readers::StillReading::Unknown) => self.open.store(false, Ordering::Relaxed),
+        if self.nobody_reads() {
+            let mut newest = retired.len();
+            retired.retain(|old| {
+                newest -= 1;
+                let patience = if newest == 0 {
+                    PATIENCE
+                } else {
+                    Duration::ZERO
+                };
+                !readers::eventually(patience, || Arc::strong_count(old) == 1)
+            });
         }
     }
 
-    /// For a process that was forked: only the thread that calls this is left, and it reads nothing.
+    /// Waits until what was replaced is read on the shorter way no more; false: that can't be said.
+    fn nobody_reads(&self) -> bool {
+        if !self.marked {
+            return true;
+        }
+        match self.readers.wait(PATIENCE) {
+            Ok(()) => true,
+            Err(StillReading::Somebody) => false,
+            Err(StillReading::Unknown) => {
+                // Nor can it be said of anybody from now on, so whatever is replaced later is kept, too: somebody may have found this
+                // open just before, and read any of it.
+                self.open.store(false, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    /// For a process that was forked: the other threads of its parent, which may have been reading, are not there. What was retired before
+    /// is left alone: what goes with it may be shared with the parent.
     pub(crate) fn after_fork(&self) {
-        self.readers.forget();
+        self.readers.forget_others(stripe());
+        std::mem::forget(std::mem::take(&mut *self.retired()));
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,23 +184,48 @@ mod tests {
 
     #[test]
     fn what_was_replaced_goes_at_once_if_nobody_reads_it() {
-        let gone = AtomicUsize::new(0);
-        let noted = |generation| Noted {
-            generation,
-            gone: &gone,
-        };
-        let in_force = InForce::new(noted(1));
-        let share = in_force.full();
-        assert_eq!((in_force.load().generation, share.generation), (1, 1));
-        drop(share);
-        for generation in 2..10 {
-            in_force.store(Arc::new(noted(generation)));
-            assert_eq!(in_force.load().generation, generation);
-            assert_eq!(in_force.full().generation, generation);
-            assert_eq!(gone.load(Ordering::SeqCst), generation - 1);
+        for marked in [readers::supported(), false] {
+            let gone = AtomicUsize::new(0);
+            let noted = |generation| Noted {
+                generation,
+                gone: &gone,
+            };
+            let in_force = InForce::with(noted(1), marked);
+            let share = in_force.full();
+            assert_eq!((in_force.load().generation, share.generation), (1, 1));
+            drop(share);
+            for generation in 2..10 {
+                in_force.store(Arc::new(noted(generation)));
+                assert_eq!(in_force.load().generation, generation);
+                assert_eq!(in_force.full().generation, generation);
+                assert_eq!(gone.load(Ordering::SeqCst), generation - 1);
+            }
+            drop(in_force);
+            assert_eq!(gone.load(Ordering::SeqCst), 9);
         }
-        drop(in_force);
-        assert_eq!(gone.load(Ordering::SeqCst), 9);
+    }
+
+    #[test]
+    fn a_share_is_never_the_last_one() {
+        for marked in [readers::supported(), false] {
+            let gone = AtomicUsize::new(0);
+            let noted = |generation| Noted {
+                generation,
+                gone: &gone,
+            };
+            let in_force = InForce::with(noted(1), marked);
+            let lent = in_force.swap.load();
+            in_force.store(Arc::new(noted(2)));
+            assert_eq!(lent.generation, 1);
+            drop(lent);
+            assert_eq!(
+                gone.load(Ordering::SeqCst),
+                0,
+                "whoever reads drops nothing"
+            );
+            in_force.store(Arc::new(noted(3)));
+            assert_eq!(gone.load(Ordering::SeqCst), 2);
+        }
     }
 
     #[test]
@@ -208,11 +271,10 @@ mod tests {
         in_force.store(Arc::new(noted(2)));
         assert!(begun.elapsed() < 10 * PATIENCE);
         assert_eq!(in_force.load().generation, 2);
-        assert_eq!(gone.load(Ordering::SeqCst), 0, "it might still be read");
-        // As in a child process.
+        // This process was not forked, so that thread may read on.
         in_force.after_fork();
         in_force.store(Arc::new(noted(3)));
-        assert_eq!(gone.load(Ordering::SeqCst), 2);
+        assert_eq!(gone.load(Ordering::SeqCst), 0, "it might still be read");
     }
 
     #[test]

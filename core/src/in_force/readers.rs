@@ -94,9 +94,16 @@ impl Readers {
         }
     }
 
-    /// Nobody reads: the threads of these marks are gone.
-    pub(super) fn forget(&self) {
-        for mark in &self.marks {
+    /// In a process that was forked: the threads of all other marks than `own` are gone. If there is another thread here, or it can't be
+    /// told, nothing is forgotten: it might be reading.
+    pub(super) fn forget_others(&self, own: usize) {
+        if alone() {
+            self.forget_others_for_sure(own);
+        }
+    }
+
+    fn forget_others_for_sure(&self, own: usize) {
+        for (_, mark) in self.marks.iter().enumerate().filter(|(i, _)| *i != own) {
             // Relaxed: there are no other threads.
             let seen = mark.load(Ordering::Relaxed);
             mark.store(seen + (seen & READING), Ordering::Relaxed);
@@ -115,9 +122,14 @@ impl Drop for Reading<'_> {
     }
 }
 
+/// Whether this thread is the only one of its process.
+fn alone() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+}
+
 /// Asks until it is so: at once for as long as decisions take, then less often.
 #[cfg(not(loom))]
-fn eventually(patience: Duration, so: impl Fn() -> bool) -> bool {
+pub(super) fn eventually(patience: Duration, so: impl Fn() -> bool) -> bool {
     const AT_ONCE: u32 = 1000;
     let begun = Instant::now();
     for attempt in 0_u32.. {
@@ -136,7 +148,7 @@ fn eventually(patience: Duration, so: impl Fn() -> bool) -> bool {
 }
 
 #[cfg(loom)]
-fn eventually(_: Duration, so: impl Fn() -> bool) -> bool {
+pub(super) fn eventually(_: Duration, so: impl Fn() -> bool) -> bool {
     while !so() {
         loom::thread::yield_now();
     }
@@ -259,7 +271,12 @@ mod tests {
         let readers = readers(2);
         std::mem::forget(readers.enter(1));
         assert_eq!(readers.wait(BRIEFLY), Err(StillReading::Somebody));
-        readers.forget();
+        // There are other threads here: the test's own harness.
+        readers.forget_others(0);
+        assert_eq!(readers.wait(BRIEFLY), Err(StillReading::Somebody));
+        readers.forget_others_for_sure(1);
+        assert_eq!(readers.wait(BRIEFLY), Err(StillReading::Somebody));
+        readers.forget_others_for_sure(0);
         assert_eq!(readers.wait(BRIEFLY), Ok(()));
         drop(readers.enter(1));
         assert_eq!(readers.wait(BRIEFLY), Ok(()));
