@@ -67,7 +67,7 @@ def main() -> None:
     thorough = (
         {"processes": 15, "values": 5} if os.environ.get("TOLLBAR_BENCH") == "full" else {"processes": 4, "values": 4}
     )
-    runner = pyperf.Runner(**thorough, warmups=1, min_time=0.05)
+    runner = pyperf.Runner(**thorough, warmups=3, min_time=0.05)
     runner.metadata["description"] = "Tollbar's calls against their floor and their peers"
     for name, statement in BENCHES.items():
         runner.timeit(name, statement, setup=SETUP)
