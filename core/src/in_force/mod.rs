@@ -118,16 +118,12 @@ impl<T> InForce<T> {
         let mut retired = self.retired();
         retired.push(before);
         if self.nobody_reads() {
-            let mut newest = retired.len();
-            retired.retain(|old| {
-                newest -= 1;
-                let patience = if newest == 0 {
-                    PATIENCE
-                } else {
-                    Duration::ZERO
-                };
-                !readers::eventually(patience, || Arc::strong_count(old) == 1)
-            });
+            let shared = |old: &Arc<T>| Arc::strong_count(old) > 1;
+            // Who shares in an older one has had patience enough.
+            if let Some(before) = retired.last() {
+                readers::eventually(PATIENCE, || !shared(before));
+            }
+            retired.retain(shared);
         }
     }
 
@@ -175,6 +171,12 @@ mod tests {
         gone: &'a AtomicUsize,
     }
 
+    impl<'a> Noted<'a> {
+        fn new(generation: usize, gone: &'a AtomicUsize) -> Self {
+            Self { generation, gone }
+        }
+    }
+
     impl Drop for Noted<'_> {
         fn drop(&mut self) {
             self.generation = usize::MAX;
@@ -186,16 +188,12 @@ mod tests {
     fn what_was_replaced_goes_at_once_if_nobody_reads_it() {
         for marked in [readers::supported(), false] {
             let gone = AtomicUsize::new(0);
-            let noted = |generation| Noted {
-                generation,
-                gone: &gone,
-            };
-            let in_force = InForce::with(noted(1), marked);
+            let in_force = InForce::with(Noted::new(1, &gone), marked);
             let share = in_force.full();
             assert_eq!((in_force.load().generation, share.generation), (1, 1));
             drop(share);
             for generation in 2..10 {
-                in_force.store(Arc::new(noted(generation)));
+                in_force.store(Arc::new(Noted::new(generation, &gone)));
                 assert_eq!(in_force.load().generation, generation);
                 assert_eq!(in_force.full().generation, generation);
                 assert_eq!(gone.load(Ordering::SeqCst), generation - 1);
@@ -209,13 +207,9 @@ mod tests {
     fn a_share_is_never_the_last_one() {
         for marked in [readers::supported(), false] {
             let gone = AtomicUsize::new(0);
-            let noted = |generation| Noted {
-                generation,
-                gone: &gone,
-            };
-            let in_force = InForce::with(noted(1), marked);
+            let in_force = InForce::with(Noted::new(1, &gone), marked);
             let lent = in_force.swap.load();
-            in_force.store(Arc::new(noted(2)));
+            in_force.store(Arc::new(Noted::new(2, &gone)));
             assert_eq!(lent.generation, 1);
             drop(lent);
             assert_eq!(
@@ -223,7 +217,7 @@ mod tests {
                 0,
                 "whoever reads drops nothing"
             );
-            in_force.store(Arc::new(noted(3)));
+            in_force.store(Arc::new(Noted::new(3, &gone)));
             assert_eq!(gone.load(Ordering::SeqCst), 2);
         }
     }
@@ -231,49 +225,44 @@ mod tests {
     #[test]
     fn what_is_read_stays_until_it_is_given_back() {
         let gone = AtomicUsize::new(0);
-        let noted = |generation| Noted {
-            generation,
-            gone: &gone,
-        };
-        let in_force = InForce::new(noted(1));
+        let in_force = InForce::new(Noted::new(1, &gone));
         let ((lent, is_lent), (replaced, is_replaced)) = (channel(), channel());
         std::thread::scope(|scope| {
-            let (in_force, gone) = (&in_force, &gone);
+            let (in_force, gone_yet) = (&in_force, &gone);
             scope.spawn(move || {
                 let snapshot = in_force.load();
                 lent.send(()).unwrap();
                 is_replaced.recv().unwrap();
                 // Twice what the compiler and the processor might have put off.
                 std::thread::sleep(Duration::from_millis(20));
-                assert_eq!((snapshot.generation, gone.load(Ordering::SeqCst)), (1, 0));
+                assert_eq!(
+                    (snapshot.generation, gone_yet.load(Ordering::SeqCst)),
+                    (1, 0)
+                );
                 // Within the first one, so it is lent no longer than that.
                 assert_eq!(in_force.load().generation, 2);
             });
             is_lent.recv().unwrap();
             replaced.send(()).unwrap();
-            in_force.store(Arc::new(noted(2)));
+            in_force.store(Arc::new(Noted::new(2, &gone)));
         });
         // The first one goes with the second one, at the latest: the thread may have been kept from its work for longer than patience.
-        in_force.store(Arc::new(noted(3)));
+        in_force.store(Arc::new(Noted::new(3, &gone)));
         assert_eq!(gone.load(Ordering::SeqCst), 2);
     }
 
     #[test]
     fn a_thread_that_never_gives_back_holds_up_no_reload_for_long() {
         let gone = AtomicUsize::new(0);
-        let noted = |generation| Noted {
-            generation,
-            gone: &gone,
-        };
-        let in_force = InForce::new(noted(1));
+        let in_force = InForce::new(Noted::new(1, &gone));
         std::mem::forget(in_force.load());
         let begun = Instant::now();
-        in_force.store(Arc::new(noted(2)));
+        in_force.store(Arc::new(Noted::new(2, &gone)));
         assert!(begun.elapsed() < 10 * PATIENCE);
         assert_eq!(in_force.load().generation, 2);
         // This process was not forked, so that thread may read on.
         in_force.after_fork();
-        in_force.store(Arc::new(noted(3)));
+        in_force.store(Arc::new(Noted::new(3, &gone)));
         assert_eq!(gone.load(Ordering::SeqCst), 0, "it might still be read");
     }
 
@@ -281,10 +270,7 @@ mod tests {
     fn many_threads_read_while_it_is_replaced() {
         const LAST: usize = 50;
         let gone = AtomicUsize::new(0);
-        let in_force = InForce::new(Noted {
-            generation: 1,
-            gone: &gone,
-        });
+        let in_force = InForce::new(Noted::new(1, &gone));
         // More than have stripes of their own, so that both ways are gone.
         let readers = OWN + 8;
         std::thread::scope(|scope| {
@@ -301,10 +287,7 @@ mod tests {
                 });
             }
             for generation in 2..=LAST {
-                in_force.store(Arc::new(Noted {
-                    generation,
-                    gone: &gone,
-                }));
+                in_force.store(Arc::new(Noted::new(generation, &gone)));
             }
         });
         assert_eq!(in_force.load().generation, LAST);
