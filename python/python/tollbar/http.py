@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ __all__ = [
 
 Action: TypeAlias = Literal["ingest", "agent_config", "sourcemap"]
 _Text: TypeAlias = str | bytes
+_Answer = TypeVar("_Answer")
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[_Text, _Text]]
 
 VERDICT_GRACE_SECONDS = 0.25
@@ -285,11 +286,7 @@ class Gate:
 
     def authenticate(self, request: Request) -> Client:
         """Ask who this is, without waiting: an API key that has to be verified first is `client.pending`."""
-        try:
-            return self.engine.authenticate(None, request.peer or self.local_peer, request.headers)
-        except ValueError:
-            self._replace_peer(request)
-            return self.engine.authenticate(None, self.local_peer, request.headers)
+        return self._ask(self.engine.authenticate, request)
 
     def decide(self, client: Client, request: Request, rule: Rule) -> Decision:
         """Check what needs no body, in order: the credential, the charge, is the RUM route open, authorization."""
@@ -344,12 +341,7 @@ class Gate:
         if arguments is None:
             client = self.authenticate(request)
             return client, None if client.pending else self.decide(client, request, rule)
-        engine = self.engine
-        try:
-            client, decision = engine.enter(None, request.peer or self.local_peer, request.headers, *arguments)
-        except ValueError:
-            self._replace_peer(request)
-            client, decision = engine.enter(None, self.local_peer, request.headers, *arguments)
+        client, decision = self._ask(self.engine.enter, request, *arguments)
         if not decision:
             if client.pending:
                 return client, None
@@ -396,9 +388,14 @@ class Gate:
             return []
         return [("RateLimit-Policy", decision.ratelimit_policy), ("RateLimit", decision.ratelimit)]
 
-    def _replace_peer(self, request: Request) -> None:
-        """Forget a peer that is no address. If the peer is not to blame, what comes next raises again."""
-        request.peer = None
+    def _ask(self, question: Callable[..., _Answer], request: Request, *arguments: object) -> _Answer:
+        """Ask the engine about a request. A peer that is no address is replaced by `local_peer`, for good."""
+        try:
+            return question(None, request.peer or self.local_peer, request.headers, *arguments)
+        except ValueError:
+            # If the peer is not to blame, this raises again.
+            request.peer = None
+            return question(None, self.local_peer, request.headers, *arguments)
 
 
 def gate(engine: Engine | Gate, options: Options) -> Gate:
