@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tollbar::client_ip::CanonicalIp;
 use tollbar::{Engine, Reason};
 use tollbar_benches::measuring::{Row, full, write};
 use tollbar_benches::peers::{Governor, Limiter, MutexLru, Quota};
@@ -47,7 +48,12 @@ impl Setting {
     fn decide_for_each(&self) -> f64 {
         let start = Instant::now();
         let admitted = (0..self.ips)
-            .filter(|&i| self.engine.admit_peer(address(i), 1, None).reason == Reason::Allowed)
+            .filter(|&i| {
+                self.engine
+                    .admit_peer(CanonicalIp::of(&address(i)), 1, None)
+                    .reason
+                    == Reason::Allowed
+            })
             .count();
         let time = start.elapsed();
         assert_eq!(admitted, self.ips as usize, "nobody is refused");
@@ -160,7 +166,13 @@ fn rows_of(ips: u32) -> Result<Vec<Row>, Failure> {
     ];
 
     let order = &visits(ips, 1)[..1 << 16];
-    let ours = |i| setting.engine.admit_peer(address(i), 1, None).reason == Reason::Allowed;
+    let ours = |i| {
+        setting
+            .engine
+            .admit_peer(CanonicalIp::of(&address(i)), 1, None)
+            .reason
+            == Reason::Allowed
+    };
     let without = setting.decide_meanwhile(ours, || std::thread::sleep(PAUSE), order);
     let meanwhile = setting.decide_meanwhile(
         ours,

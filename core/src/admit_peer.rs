@@ -4,10 +4,8 @@
 //! Invariant: what is said and recorded is what [`Engine::authenticate`] and [`Client::admit`](crate::Client::admit) would have; it counts as
 //! one answer.
 
-use std::net::IpAddr;
-
 use crate::client::Identity;
-use crate::client_ip::ClientKey;
+use crate::client_ip::{CanonicalIp, ClientKey};
 use crate::decide::{Decide, limited};
 use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
@@ -45,7 +43,7 @@ impl Engine {
     /// Charges `n` events to a peer that sends no credential.
     #[doc(hidden)]
     #[inline]
-    pub fn admit_peer(&self, peer: IpAddr, n: u64, now: Option<u64>) -> Admission {
+    pub fn admit_peer(&self, peer: CanonicalIp, n: u64, now: Option<u64>) -> Admission {
         let snapshot = self.snapshot.load();
         let Some(identity) = snapshot.stranger(peer) else {
             return self.no_stranger(peer, n, now);
@@ -67,7 +65,7 @@ impl Engine {
     pub fn admit_peers(
         &self,
         count: usize,
-        ask: impl Fn(usize) -> (IpAddr, u64),
+        ask: impl Fn(usize) -> (CanonicalIp, u64),
         now: Option<u64>,
         mut answer: impl FnMut(usize, Admission),
     ) {
@@ -136,8 +134,8 @@ impl Engine {
 
     /// Where anonymous peers are no case of their own: everybody gets in, or nobody does without a credential.
     #[cold]
-    fn no_stranger(&self, peer: IpAddr, n: u64, now: Option<u64>) -> Admission {
-        let client = self.authenticate_at(&Request::from_peer(peer), now);
+    fn no_stranger(&self, peer: CanonicalIp, n: u64, now: Option<u64>) -> Admission {
+        let client = self.authenticate_at(&Request::from_peer(peer.ip()), now);
         if client.decision().allowed() {
             return Admission::of(&client.admit(n, now));
         }
@@ -150,7 +148,7 @@ impl Engine {
 fn charged(
     snapshot: &Snapshot,
     count: usize,
-    ask: impl Fn(usize) -> (IpAddr, u64),
+    ask: impl Fn(usize) -> (CanonicalIp, u64),
     at: u64,
 ) -> Option<[Verdict; AT_ONCE]> {
     let mut clients = [ClientKey::default(); AT_ONCE];
@@ -170,6 +168,8 @@ fn charged(
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::reason::REASONS;
     use crate::refusals::PER_SECOND;
@@ -216,12 +216,12 @@ mod tests {
                     _ => client.admit(n, Some(7)),
                 };
                 expected.push(Admission::of(&decision));
-                prop_assert_eq!(Some(&short.admit_peer(peer(i), n, Some(7))), expected.last());
+                prop_assert_eq!(Some(&short.admit_peer(CanonicalIp::of(&peer(i)), n, Some(7))), expected.last());
             }
             let mut found = Vec::new();
             many.admit_peers(
                 calls.len(),
-                |i| (peer(calls[i].0), calls[i].1),
+                |i| (CanonicalIp::of(&peer(calls[i].0)), calls[i].1),
                 Some(7),
                 |_, admission| found.push(admission),
             );

@@ -2,6 +2,7 @@
 //! authenticated, whether an anonymous client is allowed, and whether its IP has room left.
 
 mod admit_peer;
+mod allow_list;
 pub mod api_key;
 mod batch;
 mod client;

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::client_ip::Headers;
+use crate::client_ip::{CanonicalIp, Headers};
 use crate::decision::Action;
 
 /// What there is to know of a request before its body is read.
@@ -35,7 +35,7 @@ impl<'a> Request<'a> {
 #[doc(hidden)]
 pub trait Incoming {
     /// As [`Request::peer`].
-    fn peer(&self) -> IpAddr;
+    fn peer(&self) -> CanonicalIp;
 
     /// As [`Request::authorization`].
     fn credential(&self) -> Option<&[u8]>;
@@ -67,8 +67,8 @@ pub trait Incoming {
 
 impl Incoming for Request<'_> {
     #[inline]
-    fn peer(&self) -> IpAddr {
-        self.peer
+    fn peer(&self) -> CanonicalIp {
+        CanonicalIp::of(&self.peer)
     }
 
     #[inline]
@@ -89,7 +89,7 @@ impl Incoming for Request<'_> {
 
 impl<I: Incoming> Incoming for &I {
     #[inline]
-    fn peer(&self) -> IpAddr {
+    fn peer(&self) -> CanonicalIp {
         (**self).peer()
     }
 

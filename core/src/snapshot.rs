@@ -2,11 +2,11 @@
 //!
 //! Invariant: a snapshot never changes (but for the counters that its limiter holds).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::allow_list::AllowList;
 use crate::client::{Identity, Proof};
-use crate::client_ip::{self, ClientKey, TrustedProxies};
+use crate::client_ip::{self, CanonicalIp, ClientKey, TrustedProxies};
 use crate::config::Config;
 use crate::credential::api_key::{ApiKeys, Privileges};
 use crate::credential::{self, Credential, TokenSet};
@@ -110,7 +110,7 @@ impl Snapshot {
             method: None,
             reason: Reason::Allowed,
             privileges: Privileges::NONE,
-            client: ClientKey::new(ip, self.ipv6_prefix),
+            client: ClientKey::of(ip, self.ipv6_prefix),
             generation: self.generation,
             proof: Proof::Nothing,
         };
@@ -119,12 +119,12 @@ impl Snapshot {
 
     /// The identity of a peer that sends neither credential nor headers; `None`: it is not anonymous, see [`Self::identify`].
     #[inline]
-    pub(crate) fn stranger(&self, peer: IpAddr) -> Option<Identity> {
+    pub(crate) fn stranger(&self, peer: CanonicalIp) -> Option<Identity> {
         (self.auth_configured && self.anonymous_enabled).then(|| Identity {
             method: Some(Method::Anonymous),
             reason: Reason::Allowed,
             privileges: Privileges::NONE,
-            client: ClientKey::new(peer, self.ipv6_prefix),
+            client: ClientKey::of(peer, self.ipv6_prefix),
             generation: self.generation,
             proof: Proof::Nothing,
         })
@@ -141,11 +141,11 @@ impl Snapshot {
         if !self.auth_configured {
             return nobody.identified(Method::None, Privileges::ALL);
         }
+        let Some(authorization) = authorization else {
+            return self.without_credential(nobody);
+        };
         match credential::parse(authorization) {
-            Credential::None if self.anonymous_enabled => {
-                nobody.identified(Method::Anonymous, Privileges::NONE)
-            }
-            Credential::None => nobody.refused(Reason::MissingCredential),
+            Credential::None => self.without_credential(nobody),
             Credential::Bearer(token) => match self.tokens.find(token) {
                 Some(token) => Identity {
                     proof: Proof::Token(token),
@@ -158,6 +158,15 @@ impl Snapshot {
                 Err(reason) => nobody.refused(reason),
             },
             Credential::Unknown => nobody.refused(Reason::UnknownScheme),
+        }
+    }
+
+    #[inline]
+    fn without_credential(&self, nobody: Identity) -> Identity {
+        if self.anonymous_enabled {
+            nobody.identified(Method::Anonymous, Privileges::NONE)
+        } else {
+            nobody.refused(Reason::MissingCredential)
         }
     }
 
@@ -237,32 +246,5 @@ impl Snapshot {
             }
             Action::Ingest | Action::AgentConfig => Reason::Allowed,
         }
-    }
-}
-
-/// Names that are let in; an empty list lets all in, named or not.
-#[derive(Clone)]
-struct AllowList(Vec<Box<str>>);
-
-impl AllowList {
-    /// Up to this many names are compared one by one: most differ in length already.
-    const FEW: usize = 8;
-
-    fn new(names: &[String]) -> Self {
-        let mut names: Vec<Box<str>> = names.iter().map(|name| name.as_str().into()).collect();
-        names.sort_unstable();
-        Self(names)
-    }
-
-    #[inline]
-    fn allows(&self, name: Option<&str>) -> bool {
-        let listed = |name: &str| {
-            if self.0.len() <= Self::FEW {
-                self.0.iter().any(|known| **known == *name)
-            } else {
-                self.0.binary_search_by(|known| (**known).cmp(name)).is_ok()
-            }
-        };
-        self.0.is_empty() || name.is_some_and(listed)
     }
 }

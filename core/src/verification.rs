@@ -125,13 +125,15 @@ impl Engine {
         let snapshot = self.snapshot.load();
         let now = self.now(now);
         let identity = snapshot.identify(request, || now);
-        match credential::parse(request.authorization()) {
-            Credential::ApiKey(key) if identity.reason == Reason::Pending => Identified::Pending {
-                identity,
-                key,
-                keys: Arc::clone(&snapshot.api_keys),
-                now,
-            },
+        match request.authorization().map(credential::parse) {
+            Some(Credential::ApiKey(key)) if identity.reason == Reason::Pending => {
+                Identified::Pending {
+                    identity,
+                    key,
+                    keys: Arc::clone(&snapshot.api_keys),
+                    now,
+                }
+            }
             _ => Identified::Already(identity),
         }
     }

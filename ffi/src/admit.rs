@@ -2,9 +2,10 @@
 //!
 //! Invariant: says what an authentication without a credential and an admission would have said.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use tollbar::Admission;
+use tollbar::client_ip::CanonicalIp;
 
 use crate::boundary::{self, Checked, guarded};
 use crate::decision::tollbar_method::TOLLBAR_METHOD_UNIDENTIFIED;
@@ -57,8 +58,8 @@ pub struct tollbar_ip_charge {
 
 impl tollbar_ip_charge {
     #[inline]
-    fn peer(&self) -> IpAddr {
-        IpAddr::V6(Ipv6Addr::from_bits(
+    fn peer(&self) -> CanonicalIp {
+        CanonicalIp::v6(Ipv6Addr::from_bits(
             (u128::from(self.high) << 64) | u128::from(self.low),
         ))
     }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::net::IpAddr;
 
-use tollbar::client_ip::{ClientKey, parse_peer};
+use tollbar::client_ip::{CanonicalIp, ClientKey, parse_peer};
 
 use crate::boundary::{self, Checked, guarded};
 use crate::buffer::Buffer;
@@ -21,7 +21,16 @@ pub struct tollbar_ip {
 }
 
 impl tollbar_ip {
+    /// Whether it is one.
     #[inline]
+    pub(crate) fn check(&self) -> Checked<()> {
+        match self.family {
+            4 | 6 => Ok(()),
+            _ => Err(tollbar_status::TOLLBAR_STATUS_INVALID_ADDRESS),
+        }
+    }
+
+    /// The address as it stands there.
     pub(crate) fn get(&self) -> Checked<IpAddr> {
         match self.family {
             4 => {
@@ -30,6 +39,18 @@ impl tollbar_ip {
             }
             6 => Ok(IpAddr::from(self.bytes)),
             _ => Err(tollbar_status::TOLLBAR_STATUS_INVALID_ADDRESS),
+        }
+    }
+
+    /// The address of one that passed [`tollbar_ip::check`] before, as it is counted.
+    #[inline]
+    pub(crate) fn checked(&self) -> CanonicalIp {
+        match self.family {
+            4 => {
+                let [a, b, c, d, ..] = self.bytes;
+                CanonicalIp::v4([a, b, c, d].into())
+            }
+            _ => CanonicalIp::v6(self.bytes.into()),
         }
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! Invariant: the headers are checked before anything is decided, and copied only for the calls that may block.
 
-use std::net::{IpAddr, Ipv4Addr};
-
+use tollbar::client_ip::CanonicalIp;
 use tollbar::{Action, Asked, Incoming, Question, Request, Resource};
 
 use crate::boundary::{self, Checked};
@@ -95,7 +94,7 @@ impl tollbar_request {
             self.authorization.bytes()?;
             boundary::slice(self.headers, self.headers_len)?;
         }
-        self.peer.get().map(drop)
+        self.peer.check()
     }
 }
 
@@ -309,7 +308,7 @@ impl<'a> Borrowed<'a> {
         let headers: Vec<(&[u8], &[u8])> = self.headers().collect();
         Ok(use_it(&Request {
             authorization: self.credential(),
-            peer: self.peer(),
+            peer: self.peer().ip(),
             headers: &headers,
         }))
     }
@@ -317,10 +316,8 @@ impl<'a> Borrowed<'a> {
 
 impl Incoming for Borrowed<'_> {
     #[inline]
-    fn peer(&self) -> IpAddr {
-        // No other family than 4 and 6 was let pass.
-        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        self.request.peer.get().unwrap_or(nobody)
+    fn peer(&self) -> CanonicalIp {
+        self.request.peer.checked()
     }
 
     #[inline]

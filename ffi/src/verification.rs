@@ -45,7 +45,7 @@ impl Owned {
         let secret = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
         Self {
             authorization: request.authorization().map(secret),
-            peer: request.peer(),
+            peer: request.peer().ip(),
         }
     }
 

@@ -18,19 +18,69 @@ const NAT64: u128 = 0x0064_ff9b_0000_0000_0000_0000;
 /// the deprecated IPv4-compatible form (`::1.2.3.4`) and NAT64's local-use prefix (`64:ff9b:1::/48`) among them.
 ///
 /// Decided on the bits: `::ffff:102:304` and `::ffff:1.2.3.4` are the same address.
-#[inline]
 #[must_use]
 pub fn canonical(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => match v6.to_bits() >> 32 {
-            MAPPED | NAT64 => IpAddr::V4(embedded(v6.to_bits())),
-            _ => ip,
-        },
+    CanonicalIp::of(&ip).ip()
+}
+
+/// An address in [`canonical`] form as 128 bits, IPv4 as `::ffff:a.b.c.d`: what fits into registers, where an [`IpAddr`] goes by way of
+/// memory. For bindings.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CanonicalIp(u128);
+
+impl CanonicalIp {
+    /// Of an IPv4 address.
+    #[inline]
+    #[must_use]
+    pub fn v4(ip: Ipv4Addr) -> Self {
+        Self(MAPPED << 32 | u128::from(ip.to_bits()))
+    }
+
+    /// Of an IPv6 address.
+    #[inline]
+    #[must_use]
+    pub fn v6(ip: Ipv6Addr) -> Self {
+        let bits = ip.to_bits();
+        match bits >> 32 {
+            NAT64 => Self::v4(embedded(bits)),
+            _ => Self(bits),
+        }
+    }
+
+    /// Of any address. By reference: only what the family has is read then, and nothing has to be waited for that was not written.
+    #[inline]
+    #[must_use]
+    pub fn of(ip: &IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::v4(*v4),
+            IpAddr::V6(v6) => Self::v6(*v6),
+        }
+    }
+
+    /// The IPv4 address, if it is one.
+    #[inline]
+    pub(super) fn as_v4(self) -> Option<Ipv4Addr> {
+        (self.0 >> 32 == MAPPED).then(|| embedded(self.0))
+    }
+
+    /// As an address of IPv6, whatever it is.
+    #[inline]
+    pub(super) fn as_v6(self) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.0)
+    }
+
+    /// The address.
+    #[inline]
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.as_v4()
+            .map_or_else(|| IpAddr::V6(self.as_v6()), IpAddr::V4)
     }
 }
 
 /// The lowest 32 bits as an IPv4 address.
+#[inline]
 fn embedded(bits: u128) -> Ipv4Addr {
     Ipv4Addr::from_bits((bits & u128::from(u32::MAX)) as u32)
 }
@@ -57,19 +107,23 @@ impl ClientKey {
     #[inline]
     #[must_use]
     pub fn new(ip: IpAddr, ipv6_prefix: u8) -> Self {
-        match canonical(ip) {
-            IpAddr::V4(v4) => Self {
-                bits: v4.to_ipv6_mapped().to_bits(),
+        Self::of(CanonicalIp::of(&ip), ipv6_prefix)
+    }
+
+    /// As [`ClientKey::new`].
+    #[inline]
+    pub(crate) fn of(ip: CanonicalIp, ipv6_prefix: u8) -> Self {
+        if ip.as_v4().is_some() {
+            return Self {
+                bits: ip.0,
                 prefix: 128,
-            },
-            IpAddr::V6(v6) => {
-                let prefix = ipv6_prefix.min(128);
-                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-                Self {
-                    bits: v6.to_bits() & mask,
-                    prefix,
-                }
-            }
+            };
+        }
+        let prefix = ipv6_prefix.min(128);
+        let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+        Self {
+            bits: ip.0 & mask,
+            prefix,
         }
     }
 

@@ -27,7 +27,7 @@ mod trusted;
 use std::net::IpAddr;
 
 pub use address::{PeerError, parse_ipv4, parse_peer};
-pub use key::{ClientKey, canonical};
+pub use key::{CanonicalIp, ClientKey, canonical};
 pub use trusted::TrustedProxies;
 
 /// A request's headers: names in any case, values as they came, in order of arrival.
@@ -51,18 +51,17 @@ pub type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 #[inline]
 #[must_use]
 pub fn client_ip(peer: IpAddr, headers: Headers<'_>, trusted: &TrustedProxies) -> IpAddr {
-    client_ip_among(peer, || headers.iter().copied(), trusted)
+    client_ip_among(CanonicalIp::of(&peer), || headers.iter().copied(), trusted).ip()
 }
 
 /// As [`client_ip`], from headers in any form. They are asked for only if they count.
 #[inline]
 pub(crate) fn client_ip_among<'a, H: Lines<'a>>(
-    peer: IpAddr,
+    peer: CanonicalIp,
     headers: impl FnOnce() -> H,
     trusted: &TrustedProxies,
-) -> IpAddr {
-    let peer = canonical(peer);
-    if trusted.is_empty() || !trusted.contains(peer) {
+) -> CanonicalIp {
+    if trusted.is_empty() || !trusted.holds(peer) {
         return peer;
     }
     named_by_proxy(headers(), trusted).unwrap_or(peer)
@@ -75,37 +74,40 @@ pub(crate) trait Lines<'a>:
 }
 impl<'a, T: DoubleEndedIterator<Item = (&'a [u8], &'a [u8])> + Clone> Lines<'a> for T {}
 
-fn named_by_proxy<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<IpAddr> {
+fn named_by_proxy<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<CanonicalIp> {
     forwarded(headers.clone(), trusted)
         .or_else(|| x_real_ip(headers.clone()))
         .or_else(|| x_forwarded_for(headers, trusted))
 }
 
-fn forwarded<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<IpAddr> {
+fn forwarded<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<CanonicalIp> {
     let hops = lines_from_last(headers, b"forwarded")
         .flat_map(forwarded::elements_from_right)
         .map(forwarded::address_of);
     walk(hops, trusted)
 }
 
-fn x_real_ip<'a>(headers: impl Lines<'a>) -> Option<IpAddr> {
+fn x_real_ip<'a>(headers: impl Lines<'a>) -> Option<CanonicalIp> {
     entries_from_right(headers, b"x-real-ip")
         .next()
         .and_then(address::parse_entry)
-        .map(canonical)
+        .map(|ip| CanonicalIp::of(&ip))
 }
 
-fn x_forwarded_for<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<IpAddr> {
+fn x_forwarded_for<'a>(headers: impl Lines<'a>, trusted: &TrustedProxies) -> Option<CanonicalIp> {
     let hops = entries_from_right(headers, b"x-forwarded-for").map(address::parse_entry);
     walk(hops, trusted)
 }
 
 /// Goes through `hops`, the nearest first. `None` among them is a hop without an address.
-fn walk(hops: impl Iterator<Item = Option<IpAddr>>, trusted: &TrustedProxies) -> Option<IpAddr> {
+fn walk(
+    hops: impl Iterator<Item = Option<IpAddr>>,
+    trusted: &TrustedProxies,
+) -> Option<CanonicalIp> {
     let mut furthest = None;
     for hop in hops {
-        let ip = canonical(hop?);
-        if !trusted.contains(ip) {
+        let ip = CanonicalIp::of(&hop?);
+        if !trusted.holds(ip) {
             return Some(ip);
         }
         furthest = Some(ip);

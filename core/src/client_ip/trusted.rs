@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::key::canonical;
+use super::key::{CanonicalIp, canonical};
 
 /// The networks of `tollbar.trusted_proxies`. Immutable; any number of threads may ask it.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +38,14 @@ impl TrustedProxies {
     /// Whether `ip`, in whatever form, lies in one of the networks.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
-        match canonical(ip) {
-            IpAddr::V4(v4) => self.v4.contains(v4),
-            IpAddr::V6(v6) => self.v6.contains(v6),
+        self.holds(CanonicalIp::of(&ip))
+    }
+
+    /// As [`TrustedProxies::contains`].
+    pub(super) fn holds(&self, ip: CanonicalIp) -> bool {
+        match ip.as_v4() {
+            Some(v4) => self.v4.contains(v4),
+            None => self.v6.contains(ip.as_v6()),
         }
     }
 

@@ -24,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The id that an `ApiKey` credential claims. Allocates nothing.
 pub(crate) fn claimed_key_id(authorization: Option<&[u8]>) -> Option<ShortText> {
-    let Credential::ApiKey(encoded) = parse(authorization) else {
+    let Credential::ApiKey(encoded) = parse(authorization?) else {
         return None;
     };
     let mut decoded = zeroize::Zeroizing::new([0; MOST]);

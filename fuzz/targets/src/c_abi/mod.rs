@@ -477,7 +477,7 @@ impl Both {
         };
         let expected = |charge: &tollbar_ip_charge| {
             let bits = (u128::from(charge.high) << 64) | u128::from(charge.low);
-            let peer = Ipv6Addr::from_bits(bits).into();
+            let peer = CanonicalIp::v6(Ipv6Addr::from_bits(bits));
             self.rust.admit_peer(peer, charge.n, Some(self.now))
         };
         let assert_is = |said: tollbar_admission, expected: &Admission| {
