@@ -15,6 +15,7 @@
 //! - P5: 17 bytes a counter: 16 for owner and TAT, 1 for the hint.
 
 mod claim;
+mod contention;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod crafted;
@@ -48,11 +49,6 @@ const WINDOW: usize = if cfg!(loom) { 2 } else { 8 };
 const CACHE_LINE: usize = 64;
 /// How many counters the allocation may have to skip until a cache line starts.
 const SKIPPED: usize = (CACHE_LINE / size_of::<Slot>()).saturating_sub(1);
-
-/// For how many of the processor's pauses a thread stands back that was overtaken in charging a counter, at first and at most: as long as
-/// the other one takes to make several decisions, and at most some microseconds.
-const FIRST_PAUSES: u32 = if cfg!(loom) { 1 } else { 16 };
-const MOST_PAUSES: u32 = if cfg!(loom) { 1 } else { 128 };
 
 /// A client key's hash, keyed and well mixed: where its windows are, and how it is told from others. 46 bits, so that an owner
 /// word has room for all of it: of 10^6 clients one in 7 * 10^7 shares its counter with another one, of 10^8 one in 7 * 10^5.
@@ -291,7 +287,6 @@ impl Table {
         previous: Option<&Table>,
     ) -> Charge {
         let slot = self.slot(index);
-        let mut pauses = FIRST_PAUSES;
         let mut tat = slot.tat();
         loop {
             if tat & FROZEN != 0 {
@@ -321,10 +316,8 @@ impl Table {
                     };
                 }
                 Err(_) => {
-                    // Somebody else charges this counter now. To let them get on with it for a moment is faster for both than
-                    // to hand the cache line to and fro.
-                    (0..pauses).for_each(|_| std::hint::spin_loop());
-                    pauses = (pauses * 2).min(MOST_PAUSES);
+                    // Somebody else charges this counter now.
+                    contention::stand_back(slot);
                     tat = slot.tat();
                 }
             }
