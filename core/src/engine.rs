@@ -104,23 +104,25 @@ impl Engine {
         question: &Question<'_>,
         now: Option<u64>,
     ) -> Decision {
-        self.check_incoming(request, question, now)
+        self.check_incoming(request, question, now, |decision| *decision)
     }
 
-    /// As [`Engine::check`], for bindings.
+    /// As [`Engine::check`], for bindings. `answer` makes of the decision what the binding has in its place, so that it has to be written
+    /// only once.
     #[doc(hidden)]
     #[inline]
-    pub fn check_incoming<'a>(
+    pub fn check_incoming<'a, R>(
         &self,
         request: &impl Incoming,
         question: &impl Asked<'a>,
         now: Option<u64>,
-    ) -> Decision {
+        answer: impl FnOnce(&Decision) -> R,
+    ) -> R {
         let snapshot = self.snapshot.load();
         let identity = snapshot.identify(request, || self.now(now));
-        self.ask(&snapshot, identity, question, now, || {
+        answer(&self.ask(&snapshot, identity, question, now, || {
             Presented::Now(request)
-        })
+        }))
     }
 
     /// Decides about a client that is identified under this snapshot, and concludes that. `presented` says where the credential is,

@@ -257,7 +257,7 @@ impl tollbar_decision {
     ///
     /// # Safety
     /// `place` is writable.
-    #[inline]
+    #[inline(always)]
     unsafe fn write(place: *mut Self, decision: &Decision, size: usize) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -377,7 +377,7 @@ impl Places {
         self.0.len()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decided<const USUAL: bool>(&self, i: usize, decision: &Decision) {
         let size = self.0.size::<USUAL>();
         // SAFETY: the place is writable.
@@ -387,7 +387,7 @@ impl Places {
     }
 
     /// Writes the only decision.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer(&self, decision: &Decision) -> Result<(), Refused> {
         self.decided::<false>(0, decision);
         Ok(())

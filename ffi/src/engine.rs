@@ -141,7 +141,7 @@ pub unsafe extern "C" fn tollbar_check(
             let now = boundary::optional(now_ns)?.copied();
             // Before anybody is charged: what can't be read may be who it is.
             request.check_headers()?;
-            places.answer(&core.check_incoming(&request, &question, now))
+            core.check_incoming(&request, &question, now, |decision| places.answer(decision))
         })
     }
 }

@@ -221,7 +221,7 @@ impl<'a> From<Passed<'a>> for Question<'a> {
 ///
 /// # Safety
 /// NULL, or a question whose texts are there during `'a`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn question<'a>(pointer: *const tollbar_question) -> Result<Passed<'a>, Refused> {
     // SAFETY: the caller's promise.
     unsafe {

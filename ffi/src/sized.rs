@@ -210,7 +210,7 @@ impl<T: Versioned> Outputs<T> {
     /// Has the i-th written by `write`, and beyond what is known here zeros. Does nothing if there is no such room.
     ///
     /// The place is writable and may hold anything: `write` must not read it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with<const USUAL: bool>(&self, i: usize, write: impl FnOnce(*mut T)) {
         if i >= self.len {
             return;
