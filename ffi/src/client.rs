@@ -71,8 +71,8 @@ pub unsafe extern "C" fn tollbar_client_decision(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
-            places.answer(&self::client(engine, client)?.decision())
+        decide(decision, |place| {
+            place.answer(&self::client(engine, client)?.decision())
         })
     }
 }
@@ -88,10 +88,10 @@ pub unsafe extern "C" fn tollbar_client_check(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
+        decide(decision, |place| {
             let client = self::client(engine, client)?;
             let question = self::question(question)?;
-            places.answer(&client.check(&question.into(), boundary::optional(now_ns)?.copied()))
+            place.answer(&client.check(&question.into(), boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -105,8 +105,8 @@ pub unsafe extern "C" fn tollbar_client_rum_route(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
-            places.answer(&self::client(engine, client)?.rum_route())
+        decide(decision, |place| {
+            place.answer(&self::client(engine, client)?.rum_route())
         })
     }
 }
@@ -123,10 +123,10 @@ pub unsafe extern "C" fn tollbar_client_authorize(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
+        decide(decision, |place| {
             let client = self::client(engine, client)?;
             let resource = request::resource(agent, service)?;
-            places.answer(&client.authorize(request::action(action)?, resource))
+            place.answer(&client.authorize(request::action(action)?, resource))
         })
     }
 }
@@ -143,9 +143,9 @@ pub unsafe extern "C" fn tollbar_client_admit(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
+        decide(decision, |place| {
             let client = self::client(engine, client)?;
-            places.answer(&client.admit(n, boundary::optional(now_ns)?.copied()))
+            place.answer(&client.admit(n, boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -163,10 +163,10 @@ pub unsafe extern "C" fn tollbar_client_reserve(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
+        decide(decision, |place| {
             let client = self::client(engine, client)?;
             let max_wait = Duration::from_nanos(max_wait_ns);
-            places.answer(&client.reserve(n, max_wait, boundary::optional(now_ns)?.copied()))
+            place.answer(&client.reserve(n, max_wait, boundary::optional(now_ns)?.copied()))
         })
     }
 }
@@ -203,7 +203,7 @@ pub unsafe extern "C" fn tollbar_admit_batch(
                 // The check let it pass, so the default is never taken.
                 |i| (identity(i).unwrap_or(Identity::NOBODY), ns[i]),
                 now,
-                |i, decision| places.decided::<false>(i, decision),
+                |i, decision| places.write::<false>(i, decision),
             );
             Ok(status)
         })

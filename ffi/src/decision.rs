@@ -12,7 +12,7 @@ use crate::boundary::{self, Checked, guarded};
 use crate::buffer::Buffer;
 use crate::raw::{raw_action, raw_bool, raw_method, raw_reason, raw_status};
 use crate::request::{self, tollbar_action};
-use crate::sized::{self, Outputs, Versioned};
+use crate::sized::{self, Output, Outputs, Versioned};
 use crate::status::tollbar_status;
 use crate::text::{c_text, tollbar_str};
 
@@ -361,7 +361,37 @@ impl From<tollbar_status> for Refused {
     }
 }
 
-/// Where decisions are written.
+/// Where a decision is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(Output<tollbar_decision>);
+
+impl Place {
+    #[inline(always)]
+    pub(crate) fn write(self, decision: &Decision) {
+        let size = self.0.size();
+        // SAFETY: the place is writable.
+        self.0
+            .with(|place| unsafe { tollbar_decision::write(place, decision, size) });
+    }
+
+    /// Writes it, for the end of what [`decide`] asks.
+    #[inline(always)]
+    pub(crate) fn answer(self, decision: &Decision) -> Result<(), Refused> {
+        self.write(decision);
+        Ok(())
+    }
+
+    /// Writes that no decision was made.
+    #[cold]
+    fn refuse(self, refused: &Refused) {
+        let size = self.0.size();
+        // SAFETY: the place is writable.
+        self.0
+            .with(|place| unsafe { tollbar_decision::refuse(place, refused, size) });
+    }
+}
+
+/// Where the decisions of a batch are written.
 #[derive(Clone, Copy)]
 pub(crate) struct Places(Outputs<tollbar_decision>);
 
@@ -378,29 +408,18 @@ impl Places {
     }
 
     #[inline(always)]
-    pub(crate) fn decided<const USUAL: bool>(&self, i: usize, decision: &Decision) {
-        let size = self.0.size::<USUAL>();
-        // SAFETY: the place is writable.
-        self.0.with::<USUAL>(i, |place| unsafe {
-            tollbar_decision::write(place, decision, size)
-        });
-    }
-
-    /// Writes the only decision.
-    #[inline(always)]
-    pub(crate) fn answer(&self, decision: &Decision) -> Result<(), Refused> {
-        self.decided::<false>(0, decision);
-        Ok(())
+    pub(crate) fn write<const USUAL: bool>(&self, i: usize, decision: &Decision) {
+        if let Some(place) = self.0.at::<USUAL>(i) {
+            Place(place).write(decision);
+        }
     }
 
     /// Writes that no decision was made.
     #[cold]
-    fn refused(&self, i: usize, refused: &Refused) {
-        let size = self.0.size::<false>();
-        // SAFETY: the place is writable.
-        self.0.with::<false>(i, |place| unsafe {
-            tollbar_decision::refuse(place, refused, size)
-        });
+    fn refuse(&self, i: usize, refused: &Refused) {
+        if let Some(place) = self.0.at::<false>(i) {
+            Place(place).refuse(refused);
+        }
     }
 
     /// Whether the i-th is to be decided: if not, why is written, and kept in `first` if nothing went wrong before.
@@ -417,7 +436,7 @@ impl Places {
                 if *first == tollbar_status::TOLLBAR_STATUS_OK {
                     *first = refused.status;
                 }
-                self.refused(i, &refused);
+                self.refuse(i, &refused);
                 false
             }
         }
@@ -431,11 +450,11 @@ impl Places {
 #[inline]
 pub(crate) unsafe fn decide(
     place: *mut tollbar_decision,
-    ask: impl FnOnce(&Places) -> Result<(), Refused>,
+    ask: impl FnOnce(Place) -> Result<(), Refused>,
 ) -> tollbar_status {
     let asked = boundary::guarded(Err(tollbar_status::TOLLBAR_STATUS_PANIC.into()), || {
         // SAFETY: the caller's promise.
-        ask(&Places(unsafe { Outputs::new(place, 1) }?))
+        ask(Place(unsafe { Output::new(place) }?))
     });
     match asked {
         Ok(()) => tollbar_status::TOLLBAR_STATUS_OK,
@@ -474,7 +493,7 @@ unsafe fn refuse_all(first: *mut tollbar_decision, len: usize, refused: Refused)
     boundary::guarded((), || {
         // SAFETY: the caller's promise.
         if let Ok(places) = unsafe { Outputs::new(first, len) }.map(Places) {
-            (0..len).for_each(|i| places.refused(i, &refused));
+            (0..len).for_each(|i| places.refuse(i, &refused));
         }
     });
     refused.status

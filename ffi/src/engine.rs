@@ -134,14 +134,16 @@ pub unsafe extern "C" fn tollbar_check(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
+        decide(decision, |place| {
             let core = core(engine)?;
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
             // Before anybody is charged: what can't be read may be who it is.
             request.check_headers()?;
-            core.check_incoming(&request, &question, now, |decision| places.answer(decision))
+            core.check_incoming(request, &question, now, move |decision| {
+                place.answer(decision)
+            })
         })
     }
 }
@@ -243,7 +245,7 @@ unsafe fn check_all<const PLAIN: bool>(
             (request, questions.at::<PLAIN>(i).checked())
         }
     };
-    let answer = |i, decision: &_| places.decided::<PLAIN>(i, decision);
+    let answer = |i, decision: &_| places.write::<PLAIN>(i, decision);
     core.check_each(places.len(), pass, ask, now, answer);
     status
 }
@@ -266,7 +268,7 @@ pub unsafe extern "C" fn tollbar_authenticate(
             let request = Borrowed::new(request)?;
             let now = boundary::optional(now_ns)?.copied();
             request.check_headers()?;
-            let identity = core.authenticate_incoming(&request, now).identity();
+            let identity = core.authenticate_incoming(request, now).identity();
             Ok(tollbar_client::new(core, identity))
         })
     }
@@ -301,14 +303,14 @@ pub unsafe extern "C" fn tollbar_check_blocking(
 ) -> tollbar_status {
     // SAFETY: the header asks for what is passed on here.
     unsafe {
-        decide(decision, |places| {
+        decide(decision, |place| {
             let core = core(engine)?;
             let request = Borrowed::new(request)?;
             let question = self::question(question)?;
             let now = boundary::optional(now_ns)?.copied();
             let decide =
                 |request: &Request<'_>| core.check_blocking(request, &question.into(), now);
-            places.answer(&request.with_request(decide)?)
+            place.answer(&request.with_request(decide)?)
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::boundary::{self, Checked};
 use crate::buffer::Buffer;
 use crate::json;
 use crate::raw::raw_status;
-use crate::sized::{Outputs, Versioned};
+use crate::sized::{Output, Versioned};
 use crate::status::{tollbar_status, tollbar_status_str};
 
 /// What went wrong, in words. Begin with TOLLBAR_ERROR_INIT, point `text` or `json` or both to buffers of yours, and hand it to a
@@ -110,7 +110,7 @@ impl From<WatchError> for Failure {
 
 /// Where a function says what went wrong.
 pub(crate) struct Report {
-    place: Outputs<tollbar_error>,
+    place: Output<tollbar_error>,
     given: tollbar_error,
 }
 
@@ -150,7 +150,7 @@ impl Report {
             return Ok(None);
         }
         // SAFETY: the caller's promise.
-        let place = unsafe { Outputs::new(error, 1) }?;
+        let place = unsafe { Output::new(error) }?;
         // SAFETY: it is neither NULL nor misaligned, and large enough.
         let given = unsafe { error.read() };
         Ok(Some(Self { place, given }))
@@ -174,15 +174,12 @@ impl Report {
             _ => 0,
         };
         let status = failure.map_or(tollbar_status::TOLLBAR_STATUS_OK, Failure::status);
-        self.place.set(
-            0,
-            tollbar_error {
-                text_len,
-                json_len,
-                problems,
-                status: status as u32,
-                ..given
-            },
-        );
+        self.place.set(tollbar_error {
+            text_len,
+            json_len,
+            problems,
+            status: status as u32,
+            ..given
+        });
     }
 }

@@ -263,17 +263,15 @@ fn no_name(status: tollbar_status, reason: tollbar_reason) -> Refused {
     }
 }
 
-/// A request of the caller's, in the form that the core asks.
-pub(crate) struct Borrowed<'a> {
-    /// It was let pass.
-    request: &'a tollbar_request,
-}
+/// A request of the caller's that was let pass, in the form that the core asks. It lies where the caller's lies.
+#[repr(transparent)]
+pub(crate) struct Borrowed(tollbar_request);
 
-impl<'a> Borrowed<'a> {
+impl Borrowed {
     /// # Safety
     /// If it is neither NULL nor misaligned, a request whose texts and headers are there during `'a`.
     #[inline]
-    pub(crate) unsafe fn new(pointer: *const tollbar_request) -> Checked<Self> {
+    pub(crate) unsafe fn new<'a>(pointer: *const tollbar_request) -> Checked<&'a Self> {
         // SAFETY: the caller's promise.
         unsafe {
             let request = sized::input(pointer)?;
@@ -287,15 +285,16 @@ impl<'a> Borrowed<'a> {
     /// # Safety
     /// As there, during `'a`; and it let it pass.
     #[inline]
-    pub(crate) unsafe fn checked(request: &'a tollbar_request) -> Self {
-        Self { request }
+    pub(crate) unsafe fn checked(request: &tollbar_request) -> &Self {
+        // SAFETY: the same type in another wrapping.
+        unsafe { &*std::ptr::from_ref(request).cast() }
     }
 
     /// Whether every header is one.
     #[inline]
     pub(crate) fn check_headers(&self) -> Checked<()> {
         // Those that are none are passed over.
-        if self.headers().count() == self.request.headers_len {
+        if self.headers().count() == self.0.headers_len {
             Ok(())
         } else {
             Err(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT)
@@ -314,29 +313,29 @@ impl<'a> Borrowed<'a> {
     }
 }
 
-impl Incoming for Borrowed<'_> {
+impl Incoming for Borrowed {
     #[inline]
     fn peer(&self) -> CanonicalIp {
-        self.request.peer.checked()
+        self.0.peer.checked()
     }
 
     #[inline]
     fn credential(&self) -> Option<&[u8]> {
         // SAFETY: the request was let pass.
-        unsafe { self.request.authorization.checked_bytes() }
+        unsafe { self.0.authorization.checked_bytes() }
     }
 
     #[inline]
     fn has_headers(&self) -> bool {
-        self.request.headers_len != 0
+        self.0.headers_len != 0
     }
 
     #[inline]
     fn headers(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
-        let headers = match self.request.headers_len {
+        let headers = match self.0.headers_len {
             0 => &[],
             // SAFETY: the request was let pass.
-            len => unsafe { std::slice::from_raw_parts(self.request.headers, len) },
+            len => unsafe { std::slice::from_raw_parts(self.0.headers, len) },
         };
         headers.iter().filter_map(|header| {
             // SAFETY: promised to `Borrowed::new` and `Borrowed::checked`.

@@ -168,7 +168,51 @@ unsafe fn stride<T: Versioned>(first: *const T, len: usize) -> Checked<usize> {
     Ok(stride)
 }
 
-/// Room for structs that go out: one, or several side by side, each as large as the first says.
+/// Room for a struct that goes out, as large as it says.
+#[derive(Clone, Copy)]
+pub(crate) struct Output<T> {
+    place: *mut T,
+    size: usize,
+}
+
+impl<T: Versioned> Output<T> {
+    /// # Safety
+    /// If it is neither NULL nor misaligned, `place` points to room for a struct of the size that it says, which nobody else uses while
+    /// this is used.
+    #[inline]
+    pub(crate) unsafe fn new(place: *mut T) -> Checked<Self> {
+        // SAFETY: the caller's promise.
+        let size = unsafe { stride(place, 1) }?;
+        Ok(Self { place, size })
+    }
+
+    /// The size that the caller gave.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Has it written by `write`, and beyond what is known here zeros.
+    ///
+    /// The place is writable and may hold anything: `write` must not read it.
+    #[inline(always)]
+    pub(crate) fn with(&self, write: impl FnOnce(*mut T)) {
+        write(self.place);
+        if self.size != size_of::<T>() {
+            // SAFETY: the caller's struct is that large.
+            unsafe { zero_beyond(self.place, self.size) };
+        }
+    }
+
+    /// Writes it; see [`Output::with`].
+    #[inline]
+    pub(crate) fn set(&self, value: T) {
+        // SAFETY: the place is writable.
+        self.with(|place| unsafe { place.write(value) });
+    }
+}
+
+/// Room for structs that go out side by side, each as large as the first says.
 #[derive(Clone, Copy)]
 pub(crate) struct Outputs<T> {
     first: *mut T,
@@ -191,12 +235,6 @@ impl<T: Versioned> Outputs<T> {
         Ok(Self { first, stride, len })
     }
 
-    /// The size of each.
-    #[inline]
-    pub(crate) fn size<const USUAL: bool>(&self) -> usize {
-        if USUAL { size_of::<T>() } else { self.stride }
-    }
-
     /// Whether each has the size that is known here: then `USUAL` may be true.
     pub(crate) fn is_usual(&self) -> bool {
         self.stride == size_of::<T>()
@@ -207,29 +245,16 @@ impl<T: Versioned> Outputs<T> {
         self.len
     }
 
-    /// Has the i-th written by `write`, and beyond what is known here zeros. Does nothing if there is no such room.
-    ///
-    /// The place is writable and may hold anything: `write` must not read it.
+    /// The i-th, if there is such room.
     #[inline(always)]
-    pub(crate) fn with<const USUAL: bool>(&self, i: usize, write: impl FnOnce(*mut T)) {
+    pub(crate) fn at<const USUAL: bool>(&self, i: usize) -> Option<Output<T>> {
         if i >= self.len {
-            return;
+            return None;
         }
-        let stride = self.size::<USUAL>();
+        let size = if USUAL { size_of::<T>() } else { self.stride };
         // SAFETY: within what the caller of `new` promised, and aligned.
-        let place = unsafe { self.first.byte_add(i * stride) };
-        write(place);
-        if stride != size_of::<T>() {
-            // SAFETY: as above; the caller's struct is that large.
-            unsafe { zero_beyond(place, stride) };
-        }
-    }
-
-    /// Writes the i-th; see [`Outputs::with`].
-    #[inline]
-    pub(crate) fn set(&self, i: usize, value: T) {
-        // SAFETY: the place is writable.
-        self.with::<false>(i, |place| unsafe { place.write(value) });
+        let place = unsafe { self.first.byte_add(i * size) };
+        Some(Output { place, size })
     }
 }
 

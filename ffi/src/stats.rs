@@ -6,7 +6,7 @@ use crate::boundary;
 use crate::decision::{method_number, reason_number};
 use crate::engine::{core, tollbar_engine};
 use crate::reload::told;
-use crate::sized::{Outputs, Versioned};
+use crate::sized::{Output, Versioned};
 use crate::status::tollbar_status;
 
 /// Statistics. Begin with TOLLBAR_STATS_INIT. Counters are totals since the engine was made, unless they say otherwise.
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn tollbar_engine_stats(
             (
                 core(engine)?,
                 boundary::optional(now_ns)?.copied(),
-                Outputs::new(stats, 1)?,
+                Output::new(stats)?,
             )
         };
         let all = core.stats_at(now);
@@ -74,26 +74,23 @@ pub unsafe extern "C" fn tollbar_engine_stats(
         for (reason, count) in all.refused {
             refused[usize::from(reason_number(reason))] = count;
         }
-        place.set(
-            0,
-            tollbar_stats {
-                size: place.size::<false>(),
-                generation: all.generation,
-                reload_errors: all.reload_errors,
-                allowed,
-                refused,
-                refusals_not_recorded: all.refusals_not_recorded,
-                ip_limit: all.ip_limit.into(),
-                live_counters: all.live_counters,
-                claimed_counters: all.claimed_counters,
-                displaced_clients: all.displaced_clients,
-                verifications_started: all.api_keys.started,
-                verifications_unavailable: all.api_keys.unavailable,
-                verifications_over_budget: all.api_keys.over_budget,
-                valid_keys_held: all.api_keys.valid_held,
-                invalid_keys_held: all.api_keys.invalid_held,
-            },
-        );
+        place.set(tollbar_stats {
+            size: place.size(),
+            generation: all.generation,
+            reload_errors: all.reload_errors,
+            allowed,
+            refused,
+            refusals_not_recorded: all.refusals_not_recorded,
+            ip_limit: all.ip_limit.into(),
+            live_counters: all.live_counters,
+            claimed_counters: all.claimed_counters,
+            displaced_clients: all.displaced_clients,
+            verifications_started: all.api_keys.started,
+            verifications_unavailable: all.api_keys.unavailable,
+            verifications_over_budget: all.api_keys.over_budget,
+            valid_keys_held: all.api_keys.valid_held,
+            invalid_keys_held: all.api_keys.invalid_held,
+        });
         Ok(())
     })
 }

@@ -41,7 +41,7 @@ struct Owned {
 }
 
 impl Owned {
-    fn new(request: &Borrowed<'_>) -> Self {
+    fn new(request: &Borrowed) -> Self {
         let secret = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
         Self {
             authorization: request.authorization().map(secret),
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn tollbar_start_verification(
                 request.with_request(|request| counted.start_verification(request, now))?;
             let handle = Box::new(tollbar_verification {
                 verification: started,
-                request: Owned::new(&request),
+                request: Owned::new(request),
                 concluded: OnceLock::new(),
                 engine: counted,
             });
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn tollbar_verify_async(
         };
         let callback = callback.ok_or(tollbar_status::TOLLBAR_STATUS_NULL_ARGUMENT)?;
         let started = request.with_request(|request| counted.start_verification(request, now))?;
-        let (owned, userdata) = (Owned::new(&request), Userdata(userdata));
+        let (owned, userdata) = (Owned::new(request), Userdata(userdata));
         started.on_done(move |identity| {
             let userdata = userdata;
             let identity = owned.conclude(&counted, identity);

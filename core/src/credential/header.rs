@@ -23,11 +23,16 @@ pub(crate) enum Credential<'a> {
 /// Reads the first authorization value of a request; any bytes will do.
 #[inline]
 pub(crate) fn parse(authorization: &[u8]) -> Credential<'_> {
-    let value = trim(authorization);
-    // As nearly all write it.
-    if let Some(credential) = value.strip_prefix(b"Bearer ") {
-        return Credential::Bearer(credential);
+    match authorization.strip_prefix(b"Bearer ") {
+        // As nearly all write it.
+        Some(token @ [.., last]) if !matches!(last, b' ' | b'\t') => Credential::Bearer(token),
+        _ => parse_any(authorization),
     }
+}
+
+#[inline(never)]
+fn parse_any(authorization: &[u8]) -> Credential<'_> {
+    let value = trim(authorization);
     let mut parts = value.splitn(2, |byte| *byte == b' ');
     match (parts.next(), parts.next()) {
         (Some(scheme), Some(credential)) if scheme.eq_ignore_ascii_case(b"bearer") => {
