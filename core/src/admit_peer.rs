@@ -9,6 +9,7 @@ use crate::client_ip::{CanonicalIp, ClientKey};
 use crate::decide::{Decide, limited};
 use crate::decision::{Action, Decision};
 use crate::engine::{Engine, Presented};
+use crate::in_force::Lent;
 use crate::ratelimit::{AT_ONCE, Verdict};
 use crate::reason::{Method, Reason};
 use crate::request::{Request, Resource};
@@ -53,7 +54,8 @@ impl Engine {
         let verdict = snapshot.limiter.charge_when(identity.client, n, clock);
         let admission = self.admitted(&snapshot, identity, n, verdict, clock_read);
         if admission.reason == Reason::Allowed {
-            self.counters.count_allowed(Method::Anonymous, 1);
+            self.counters
+                .count_allowed(snapshot.stripe(), Method::Anonymous, 1);
         }
         admission
     }
@@ -94,7 +96,8 @@ impl Engine {
                 answer(i, admission);
             }
             if allowed != 0 {
-                self.counters.count_allowed(Method::Anonymous, allowed);
+                self.counters
+                    .count_allowed(snapshot.stripe(), Method::Anonymous, allowed);
             }
         }
     }
@@ -103,7 +106,7 @@ impl Engine {
     #[inline]
     fn admitted(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Lent<'_, Snapshot>,
         identity: Identity,
         n: u64,
         verdict: Verdict,
@@ -128,7 +131,7 @@ impl Engine {
                 Presented::<Request<'_>>::Before(identity),
             )
         };
-        self.conclude(&decision, about, clock_read);
+        self.conclude(snapshot.stripe(), &decision, about, clock_read);
         Admission::of(&decision)
     }
 

@@ -204,7 +204,7 @@ impl Engine {
                     action: Action::Ingest,
                 };
                 let decision = decide(about_it, i, verdict);
-                self.conclude(&decision, || about(i), clock_read);
+                self.conclude(snapshot.stripe(), &decision, || about(i), clock_read);
                 answer(i, &decision);
             }
         }

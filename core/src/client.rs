@@ -188,8 +188,12 @@ impl<'e> Client<'e> {
             action,
         };
         let decision = ask(&decide);
-        self.engine
-            .conclude(&decision, || (resource, self.asked_about()), None);
+        self.engine.conclude(
+            snapshot.stripe(),
+            &decision,
+            || (resource, self.asked_about()),
+            None,
+        );
         decision
     }
 

@@ -17,7 +17,7 @@ use crate::credential;
 use crate::credential::api_key::{ApiKeys, Pool};
 use crate::decide::Decide;
 use crate::decision::Decision;
-use crate::in_force::InForce;
+use crate::in_force::{InForce, Lent};
 use crate::ratelimit::{Clock, RateLimiter};
 use crate::reason::Reason;
 use crate::refusals::{Refusal, Refusals, ShortText};
@@ -27,6 +27,7 @@ use crate::request::{Asked, Incoming, Question, Request, Resource};
 use crate::rum_cors::RumCors;
 use crate::snapshot::Snapshot;
 use crate::stats::{Counters, Stats};
+use crate::stripe::Stripe;
 
 /// Decides who gets in. Share one by reference (or `Arc`) among all threads.
 ///
@@ -130,7 +131,7 @@ impl Engine {
     #[inline(always)]
     pub(crate) fn ask<'a, I: Incoming>(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Lent<'_, Snapshot>,
         identity: Identity,
         question: &impl Asked<'a>,
         now: Option<u64>,
@@ -146,7 +147,8 @@ impl Engine {
             let clock = || self.timed(now, &mut clock_read);
             snapshot.limiter.charge_when(client, cost, clock)
         });
-        self.conclude(&decision, || (question.resource(), presented()), clock_read);
+        let about = || (question.resource(), presented());
+        self.conclude(snapshot.stripe(), &decision, about, clock_read);
         decision
     }
 
@@ -165,40 +167,46 @@ impl Engine {
     #[doc(hidden)]
     #[inline]
     pub fn authenticate_incoming(&self, request: &impl Incoming, now: Option<u64>) -> Client<'_> {
-        let identity = self.snapshot.load().identify(request, || self.now(now));
-        self.identified(request, identity)
+        let snapshot = self.snapshot.load();
+        let identity = snapshot.identify(request, || self.now(now));
+        self.identified(snapshot.stripe(), request, identity)
     }
 
     /// What a server asks before it reads a body, in one call, for bindings: [`Engine::authenticate_at`] and [`Client::check`]. About a
-    /// client that was not let in there is no further question: the decision is that of the authentication.
+    /// client that was not let in there is no further question: the decision is that of the authentication. `answer`: as for
+    /// [`Engine::check_incoming`].
     #[doc(hidden)]
-    pub fn enter(
-        &self,
+    #[inline]
+    pub fn enter<'e, R>(
+        &'e self,
         request: &Request<'_>,
         question: &Question<'_>,
         now: Option<u64>,
-    ) -> (Client<'_>, Decision) {
+        answer: impl FnOnce(&Client<'e>, &Decision) -> R,
+    ) -> R {
         let snapshot = self.snapshot.load();
         let identity = snapshot.identify(request, || self.now(now));
-        let client = self.identified(request, identity);
+        let client = self.identified(snapshot.stripe(), request, identity);
         if identity.reason != Reason::Allowed {
-            return (client, client.decision());
+            return answer(&client, &client.decision());
         }
         let identity = client.identity();
         let decision = self.ask(&snapshot, identity, question, now, || {
             Presented::<&Request<'_>>::Before(identity)
         });
-        (client, decision)
+        answer(&client, &decision)
     }
 
     /// Concludes an authentication.
-    pub(crate) fn identified(&self, request: &impl Incoming, identity: Identity) -> Client<'_> {
+    pub(crate) fn identified(
+        &self,
+        stripe: Stripe,
+        request: &impl Incoming,
+        identity: Identity,
+    ) -> Client<'_> {
         let client = self.client(identity.with_key_id(request));
-        self.conclude(
-            &client.decision(),
-            || (Resource::default(), Presented::Now(request)),
-            None,
-        );
+        let about = || (Resource::default(), Presented::Now(request));
+        self.conclude(stripe, &client.decision(), about, None);
         client
     }
 
@@ -266,11 +274,12 @@ impl Engine {
         self.snapshot.store(next.into());
     }
 
-    /// Counts a decision, and records it if it refuses. `about` is asked only then. `clock_read`: what the engine's clock showed
+    /// Counts a decision that this thread made, and records it if it refuses. `about` is asked only then. `clock_read`: what the engine's clock showed
     /// just now, if it was read.
     #[inline(always)]
     pub(crate) fn conclude<'a, I: Incoming>(
         &self,
+        stripe: Stripe,
         decision: &Decision,
         about: impl FnOnce() -> (Resource<'a>, Presented<I>),
         clock_read: Option<u64>,
@@ -281,7 +290,7 @@ impl Engine {
             // A copy: a decision whose address is given away can't stay in registers, on no way.
             self.record(&{ *decision }, &resource, &presented, clock_read);
         }
-        self.counters.count(decision);
+        self.counters.count(stripe, decision);
     }
 
     #[inline(never)]

@@ -11,7 +11,7 @@ use crate::credential::api_key::VerificationStats;
 use crate::decision::Decision;
 use crate::reason::{METHODS, Method, REASONS, Reason};
 use crate::reload_history::Reload;
-use crate::stripe::{OWN, STRIPES, stripe};
+use crate::stripe::{STRIPES, Stripe};
 
 /// A counter for each reason, and one for each method of those that were allowed.
 const COUNTERS: usize = REASONS.len() + METHODS.len();
@@ -32,28 +32,27 @@ impl Counters {
         }
     }
 
-    /// Counts a decision.
+    /// Counts a decision of the thread that has this stripe.
     #[inline]
-    pub(crate) fn count(&self, decision: &Decision) {
+    pub(crate) fn count(&self, stripe: Stripe, decision: &Decision) {
         let index = match (decision.reason, decision.method) {
             (Reason::Allowed, Some(method)) => REASONS.len() + method.index(),
             (reason, _) => reason.index(),
         };
-        self.add(index, 1);
+        self.add(stripe, index, 1);
     }
 
     /// Counts `n` decisions that allowed.
     #[inline]
-    pub(crate) fn count_allowed(&self, method: Method, n: u64) {
-        self.add(REASONS.len() + method.index(), n);
+    pub(crate) fn count_allowed(&self, stripe: Stripe, method: Method, n: u64) {
+        self.add(stripe, REASONS.len() + method.index(), n);
     }
 
     #[inline]
-    fn add(&self, index: usize, n: u64) {
-        let stripe = stripe();
-        let counter = &self.stripes[stripe][index];
+    fn add(&self, stripe: Stripe, index: usize, n: u64) {
+        let counter = &self.stripes[stripe.number()][index];
         // Relaxed: a statistic; nothing is ordered by it.
-        if stripe < OWN {
+        if stripe.is_own() {
             // No other thread writes here, so nothing is lost between both, and it costs a third of an addition that is
             // atomic as a whole.
             counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);

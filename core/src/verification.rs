@@ -18,13 +18,15 @@ use crate::decision::Decision;
 use crate::engine::{Engine, Presented};
 use crate::reason::{Method, Reason};
 use crate::request::{Incoming as _, Question, Request};
+use crate::stripe::Stripe;
 
 impl Engine {
     /// As [`Engine::authenticate`], but never [`Reason::Pending`]: a key that has to be verified is verified now, in this
     /// thread, or this thread waits for another one that verifies it already. It blocks for as long as the verifier
     /// takes, with Elasticsearch at most `api_key.elasticsearch.timeout`.
     pub fn verify(&self, request: &Request<'_>, now: Option<u64>) -> Client<'_> {
-        self.identified(request, self.identify_waiting(request, now))
+        let identity = self.identify_waiting(request, now);
+        self.identified(Stripe::of_this_thread(), request, identity)
     }
 
     /// As [`Engine::check`], but never [`Reason::Pending`]: waits as [`Engine::verify`] does.
@@ -42,7 +44,7 @@ impl Engine {
     /// Concludes a verification that was started: counts what it came to, and records it if the client was refused, as
     /// [`Engine::verify`] does of itself. Once for each request.
     pub fn verified(&self, request: &Request<'_>, identity: Identity) -> Client<'_> {
-        self.identified(request, identity)
+        self.identified(Stripe::of_this_thread(), request, identity)
     }
 
     /// `apm-server.auth.api_key.elasticsearch.timeout`: how long a verification may take. Callers who wait should not wait longer.

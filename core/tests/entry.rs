@@ -65,7 +65,7 @@ proptest! {
                 allowed if allowed.allowed() => client.check(&question, Some(now)),
                 refused => refused,
             };
-            let (entered, decision) = whole.enter(&request, &question, Some(now));
+            let (entered, decision) = whole.enter(&request, &question, Some(now), |client, decision| (*client, *decision));
             prop_assert_eq!(decision, expected);
             prop_assert_eq!(entered.decision(), client.decision());
             prop_assert_eq!(entered.admit(1, Some(now)), client.admit(1, Some(now)));

@@ -27,9 +27,8 @@ impl Client {
     #[inline(always)]
     pub(crate) fn made<'py>(
         engine: &Bound<'py, Engine>,
-        client: &tollbar::Client<'_>,
+        identity: tollbar::Identity,
     ) -> PyResult<Bound<'py, Self>> {
-        let identity = client.identity();
         Bound::new(engine.py(), Self::new(engine.clone().unbind(), identity))
     }
 
@@ -76,23 +75,18 @@ impl Client {
         signature = (action = ActionName::Default, agent = None, service = None, cost = None, now = None, rum = false),
         text_signature = "($self, action='ingest', agent=None, service=None, cost=1, now=None, rum=False)"
     )]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "Python's keyword arguments, each with a default"
-    )]
-    fn check<'py>(
+    fn check(
         &self,
-        py: Python<'py>,
         action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
         cost: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
         rum: bool,
-    ) -> PyResult<Bound<'py, Decision>> {
+    ) -> PyResult<Decision> {
         let question = convert::question(&action, agent.as_ref(), service.as_ref(), rum, cost)?;
         let decision = self.core().check(&question, convert::now(now)?);
-        Decision::made(py, &decision, question.resource)
+        Ok(Decision::new(&decision, question.resource))
     }
 
     /// Is the RUM route open? 403 `rum_disabled` while `apm-server.rum.enabled` is false.
@@ -105,17 +99,16 @@ impl Client {
         signature = (action = ActionName::Default, agent = None, service = None),
         text_signature = "($self, action='ingest', agent=None, service=None)"
     )]
-    fn authorize<'py>(
+    fn authorize(
         &self,
-        py: Python<'py>,
         action: ActionName<'_>,
         agent: Option<Text<'_>>,
         service: Option<Text<'_>>,
-    ) -> PyResult<Bound<'py, Decision>> {
+    ) -> PyResult<Decision> {
         let action = convert::action(&action)?;
         let resource = convert::resource(agent.as_ref(), service.as_ref())?;
         let decision = self.core().authorize(action, resource);
-        Decision::made(py, &decision, resource)
+        Ok(Decision::new(&decision, resource))
     }
 
     /// Charges `n` events if all of them fit now, else none. `n=0` is a peek. Only anonymous clients are limited.

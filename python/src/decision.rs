@@ -29,25 +29,16 @@ impl From<tollbar::Decision> for Decision {
 
 impl Decision {
     /// A decision on a resource: its message names what is not permitted.
-    ///
-    /// By reference, and an object at once: what is copied as soon as it was written is waited for.
     #[inline(always)]
-    pub(crate) fn made<'py>(
-        py: Python<'py>,
-        inner: &tollbar::Decision,
-        resource: Resource<'_>,
-    ) -> PyResult<Bound<'py, Self>> {
+    pub(crate) fn new(inner: &tollbar::Decision, resource: Resource<'_>) -> Self {
         let message = match inner.grpc_status() {
             GrpcStatus::PermissionDenied => worded(inner, resource),
             _ => None,
         };
-        Bound::new(
-            py,
-            Self {
-                inner: *inner,
-                message,
-            },
-        )
+        Self {
+            inner: *inner,
+            message,
+        }
     }
 
     /// A decision whose message is known already.

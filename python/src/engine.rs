@@ -156,7 +156,8 @@ impl Engine {
     ) -> PyResult<Bound<'py, Client>> {
         let now = convert::now(now)?;
         with_request(authorization, &peer, headers, |request| {
-            Client::made(this, &this.get().inner.authenticate_at(request, now))
+            let client = this.get().inner.authenticate_at(request, now);
+            Client::made(this, client.identity())
         })
     }
 
@@ -220,7 +221,7 @@ impl Engine {
         with_request(authorization, &peer, headers, |request| {
             let engine = &this.get().inner;
             let identity = verification::wait(py, engine, request, timeout, now)?;
-            Client::made(this, &engine.client(identity))
+            Client::made(this, identity)
         })
     }
 
@@ -360,8 +361,10 @@ impl Engine {
         question: &Question<'_>,
         now: Option<u64>,
     ) -> PyResult<Bound<'py, Decision>> {
-        let decision = self.inner.check(request, question, now);
-        Decision::made(py, &decision, question.resource)
+        // Made of the decision's parts: a whole one that is copied as soon as it was written is waited for.
+        let made = |decision: &_| Decision::new(decision, question.resource);
+        let decision = self.inner.check_incoming(request, question, now, made);
+        Bound::new(py, decision)
     }
 
     #[inline(never)]
@@ -371,9 +374,15 @@ impl Engine {
         question: &Question<'_>,
         now: Option<u64>,
     ) -> PyResult<Entry<'py>> {
-        let (client, decision) = this.get().inner.enter(request, question, now);
-        let made = Decision::made(this.py(), &decision, question.resource)?;
-        Ok((Client::made(this, &client)?, made))
+        let made = |client: &tollbar::Client<'_>, decision: &_| {
+            (
+                client.identity(),
+                Decision::new(decision, question.resource),
+            )
+        };
+        let (identity, decision) = this.get().inner.enter(request, question, now, made);
+        let decision = Bound::new(this.py(), decision)?;
+        Ok((Client::made(this, identity)?, decision))
     }
 
     fn made(

@@ -53,7 +53,7 @@ pub(crate) fn start<'py>(
     let future = event_loop.call_method0("create_future")?;
     let verification = engine.start_verification(request, now);
     if let Some(identity) = verification.poll() {
-        let client = Client::made(this, &engine.verified(request, identity))?;
+        let client = Client::made(this, engine.verified(request, identity).identity())?;
         future.call_method1("set_result", (client,))?;
         return Ok(future);
     }

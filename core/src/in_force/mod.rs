@@ -13,6 +13,7 @@ mod models;
 mod readers;
 
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use self::readers::{Readers, Reading, StillReading};
-use crate::stripe::{OWN, stripe};
+use crate::stripe::{OWN, Stripe};
 
 /// How long a reload waits for decisions that are under way. They take nanoseconds, but a thread may be stopped in the midst of one. Then the old
 /// snapshot is kept until a later reload finds that all have finished.
@@ -40,15 +41,29 @@ pub(crate) struct InForce<T> {
     retired: Mutex<Vec<Arc<T>>>,
 }
 
-/// The snapshot, lent for one decision.
-pub(crate) enum Lent<'a, T> {
+/// The snapshot, lent to a thread for one decision.
+pub(crate) struct Lent<'a, T> {
+    snapshot: NonNull<T>,
+    stripe: Stripe,
+    #[expect(dead_code, reason = "the loan ends when this is dropped")]
+    loan: Loan<'a, T>,
+}
+
+/// What keeps the snapshot alive.
+#[expect(dead_code, reason = "as above")]
+enum Loan<'a, T> {
     /// On the shorter way.
-    Marked(
-        &'a T,
-        #[expect(dead_code, reason = "it ends when this is dropped")] Reading<'a>,
-    ),
+    Marked(Reading<'a>),
     /// By `arc-swap`.
     Counted(arc_swap::Guard<Arc<T>>),
+}
+
+impl<T> Lent<'_, T> {
+    /// The stripe of the thread that it was lent to.
+    #[inline(always)]
+    pub(crate) fn stripe(&self) -> Stripe {
+        self.stripe
+    }
 }
 
 impl<T> Deref for Lent<'_, T> {
@@ -56,10 +71,8 @@ impl<T> Deref for Lent<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        match self {
-            Self::Marked(snapshot, _) => snapshot,
-            Self::Counted(snapshot) => snapshot,
-        }
+        // SAFETY: it came from an `Arc`, and lives as long as the loan.
+        unsafe { self.snapshot.as_ref() }
     }
 }
 
@@ -84,22 +97,32 @@ impl<T> InForce<T> {
     /// Lends it, to be given back soon: for a decision. What takes longer asks for [`InForce::full`], and so does whoever replaces it.
     #[inline(always)]
     pub(crate) fn load(&self) -> Lent<'_, T> {
-        let stripe = stripe();
+        let stripe = Stripe::of_this_thread();
         // Relaxed: whoever misses that it was closed finds what he reads kept all the same.
-        if stripe < OWN && self.open.load(Ordering::Relaxed) {
-            let reading = self.readers.enter(stripe);
+        if stripe.is_own() && self.open.load(Ordering::Relaxed) {
+            let reading = self.readers.enter(stripe.number());
             // Acquire: what is behind the pointer was written before it was stored.
-            let snapshot = self.quick.load(Ordering::Acquire);
-            // SAFETY: it came from an `Arc` that `swap` holds or held. Nobody drops it before this thread is seen not to be reading any
-            // more (`store`), and the reference lives no longer than the mark.
-            return Lent::Marked(unsafe { &*snapshot }, reading);
+            if let Some(snapshot) = NonNull::new(self.quick.load(Ordering::Acquire)) {
+                // It came from an `Arc` that `swap` holds or held. Nobody drops it before this thread is seen not to be reading any
+                // more (`store`), and the reference lives no longer than the mark.
+                return Lent {
+                    snapshot,
+                    stripe,
+                    loan: Loan::Marked(reading),
+                };
+            }
         }
-        self.counted()
+        self.counted(stripe)
     }
 
     #[inline(never)]
-    fn counted(&self) -> Lent<'_, T> {
-        Lent::Counted(self.swap.load())
+    fn counted(&self, stripe: Stripe) -> Lent<'_, T> {
+        let guard = self.swap.load();
+        Lent {
+            snapshot: NonNull::from(&**guard),
+            stripe,
+            loan: Loan::Counted(guard),
+        }
     }
 
     /// A share in it.
@@ -147,7 +170,8 @@ impl<T> InForce<T> {
     /// For a process that was forked: the other threads of its parent, which may have been reading, are not there. What was retired before
     /// is left alone: what goes with it may be shared with the parent.
     pub(crate) fn after_fork(&self) {
-        self.readers.forget_others(stripe());
+        self.readers
+            .forget_others(Stripe::of_this_thread().number());
         std::mem::forget(std::mem::take(&mut *self.retired()));
     }
 
