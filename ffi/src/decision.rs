@@ -140,7 +140,7 @@ fn method(number: raw_method) -> Option<Method> {
 }
 
 #[inline]
-pub(crate) fn action_number(action: Action) -> raw_action {
+pub(crate) const fn action_number(action: Action) -> raw_action {
     let number = match action {
         Action::Ingest => TOLLBAR_ACTION_INGEST,
         Action::AgentConfig => TOLLBAR_ACTION_AGENT_CONFIG,
@@ -198,7 +198,7 @@ pub struct tollbar_decision {
 // SAFETY: `repr(C)`, the size first, and nothing but numbers.
 unsafe impl Versioned for tollbar_decision {}
 
-/// For each action and reason of the core, in its order, the eight bytes from `allowed` on, but for those of `method`, `action` and
+/// For each action and reason of the core, in its order, the eight bytes from `allowed` on, but for those of `method` and
 /// `client_prefix`.
 const CODES: [[u64; 16]; 4] = {
     use std::mem::offset_of;
@@ -228,7 +228,7 @@ const CODES: [[u64; 16]; 4] = {
                 decision.allowed() as u8,
                 number as u8,
                 0,
-                0,
+                action_number(actions[i]),
                 high,
                 low,
                 grpc,
@@ -262,12 +262,11 @@ impl tollbar_decision {
         // SAFETY: the caller's promise.
         unsafe {
             (*place).size = size;
-            // What the reason, the method and the action say stands side by side, and is written at once.
+            // What the reason, the action and the method say stands side by side, and is written at once.
             let codes = CODES[(decision.action as usize) & 3][(decision.reason as usize) & 15];
             let method = method_number(decision.method);
-            let action = action_number(decision.action);
             let prefix = decision.client.prefix();
-            let others = u64::from_ne_bytes([0, 0, method, action, 0, 0, 0, prefix]);
+            let others = u64::from_ne_bytes([0, 0, method, 0, 0, 0, 0, prefix]);
             (&raw mut (*place).allowed)
                 .cast::<u64>()
                 .write(codes | others);

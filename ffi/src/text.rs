@@ -100,11 +100,16 @@ impl tollbar_str {
     #[inline(always)]
     pub(crate) unsafe fn are_plain(one: Self, other: Self) -> bool {
         const HIGH: u64 = 0x8080_8080_8080_8080;
+        // One after the other: of both at once, compilers make flags to look at later.
         // SAFETY: the caller's promise.
-        match unsafe { (one.bits(), other.bits()) } {
-            (Some(one), Some(other)) => (one | other) & HIGH == 0,
-            _ => false,
-        }
+        let Some(one) = (unsafe { one.bits() }) else {
+            return false;
+        };
+        // SAFETY: as above.
+        let Some(other) = (unsafe { other.bits() }) else {
+            return false;
+        };
+        (one | other) & HIGH == 0
     }
 
     /// The bits of all bytes of a text of none, or of 4 to 16 bytes, or-ed together: two words cover such a text, and overlap.

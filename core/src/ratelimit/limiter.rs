@@ -213,11 +213,11 @@ impl RateLimiter {
     /// What a charge means to the caller, who asked for `n` events.
     #[inline(always)]
     fn verdict(&self, charge: Charge, batch: &Batch, n: u64) -> Verdict {
-        let Charge { conformance, tat } = charge;
+        let tat = charge.tat;
         let conformance = if batch.n == 0 {
             self.peek(tat, n, batch.now)
         } else {
-            conformance
+            charge.conformance()
         };
         let (admitted, retry_after_ns, wait_ns) = match conformance {
             Conformance::Conforming { wait, .. } => (true, Some(0), wait),

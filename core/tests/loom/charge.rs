@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Charge, Conformance, Gcra, NOW, SECOND, batch, charge, joined, key, limit, owned, spawn, table,
+    Conformance, Gcra, NOW, SECOND, batch, charge, joined, key, limit, owned, spawn, table,
 };
 
 /// P1: three threads charge one key's counter; what is admitted is the burst exactly, and no charge is lost.
@@ -74,8 +74,9 @@ fn under_two_limits(before: (u32, u32), after: (u32, u32)) {
             let gcra = Gcra::new(rate, multiplier);
             let mut batch = batch(key(1), n);
             batch.now = gcra.instant(NOW);
-            let Charge { conformance, tat } = table.charge(&batch, &gcra, None);
-            match conformance {
+            let charge = table.charge(&batch, &gcra, None);
+            let tat = charge.tat;
+            match charge.conformance() {
                 Conformance::Conforming { .. } => {
                     assert!(tat <= batch.now + gcra.tolerance());
                     (n * SECOND / u64::from(rate), n)

@@ -18,7 +18,7 @@ pub(super) mod watch;
 
 use std::sync::Arc;
 
-use super::{Batch, Charge, KeyHash, Table};
+use super::{Batch, KeyHash, Table};
 use crate::ratelimit::gcra::{Conformance, Gcra, SECOND};
 
 /// The instant of all charges, unless a model says otherwise.
@@ -70,8 +70,8 @@ fn charge(table: &Table, gcra: &Gcra, hash: KeyHash, n: u64) -> u64 {
 
 /// As [`charge`], in a table that may be replacing another one.
 fn charge_with(table: &Table, gcra: &Gcra, hash: KeyHash, n: u64, previous: Option<&Table>) -> u64 {
-    let Charge { conformance, .. } = table.charge(&batch(hash, n), gcra, previous);
-    match conformance {
+    let charge = table.charge(&batch(hash, n), gcra, previous);
+    match charge.conformance() {
         Conformance::Conforming { .. } => n,
         _ => 0,
     }

@@ -94,7 +94,7 @@ fn p2_an_owner_returns_while_its_counter_is_loosened() {
         later.now += SECOND;
         let charged = table.charge(&later, &gcra, None);
         assert!(
-            matches!(charged.conformance, Conformance::Conforming { .. }),
+            matches!(charged.conformance(), Conformance::Conforming { .. }),
             "there is room for one in each counter"
         );
         assert_eq!(joined(newcomer), 0, "at the earlier instant there is none");

@@ -87,7 +87,7 @@ impl Table {
                         if batch.n > 0 {
                             self.loosen_if_exhausted(victim.tat, batch, gcra);
                         }
-                        return Charge { conformance, tat };
+                        return Charge::new(conformance, tat);
                     }
                     let Some(claim) = self.stake(victim, batch) else {
                         continue;

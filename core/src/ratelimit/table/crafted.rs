@@ -202,7 +202,10 @@ fn p6_crafted_addresses_are_displaced_as_rarely_as_random_ones() {
                     max_wait: 0,
                 };
                 let charge = table.charge(&batch, &gcra, None);
-                assert!(matches!(charge.conformance, Conformance::Conforming { .. }));
+                assert!(matches!(
+                    charge.conformance(),
+                    Conformance::Conforming { .. }
+                ));
             }
             assert!(table.displaced() <= 2, "{name}: {}", table.displaced());
             displaced += table.displaced();

@@ -83,11 +83,43 @@ impl KeyHash {
     }
 }
 
-/// What a batch came to, and the TAT of the counter that said so (before a refusal, after an admission).
+/// What a batch came to, and the TAT of the counter that said so (before a refusal, after an admission). Two words, which are handed over
+/// in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Charge {
-    pub(crate) conformance: Conformance,
+    /// The wait of a batch that conforms; of one that does not, [`Charge::REFUSED`] and how long until it will; or [`Charge::NEVER`].
+    said: u64,
     pub(crate) tat: u64,
+}
+
+impl Charge {
+    /// Far above every wait.
+    const REFUSED: u64 = 1 << 63;
+    const NEVER: u64 = u64::MAX;
+
+    #[inline]
+    fn new(conformance: Conformance, tat: u64) -> Self {
+        let said = match conformance {
+            Conformance::Conforming { wait, .. } => wait,
+            Conformance::NonConforming { retry_after } => retry_after | Self::REFUSED,
+            Conformance::ExceedsBurst => Self::NEVER,
+        };
+        Self { said, tat }
+    }
+
+    #[inline]
+    pub(crate) fn conformance(self) -> Conformance {
+        match self.said {
+            Self::NEVER => Conformance::ExceedsBurst,
+            retry_after @ Self::REFUSED.. => Conformance::NonConforming {
+                retry_after: retry_after & !Self::REFUSED,
+            },
+            wait => Conformance::Conforming {
+                tat: self.tat,
+                wait,
+            },
+        }
+    }
 }
 
 /// A batch to charge.
@@ -294,10 +326,10 @@ impl Table {
             }
             let conformance = gcra.conform(tat, batch.now, batch.n, batch.max_wait);
             let Conformance::Conforming { tat: new, .. } = conformance else {
-                return Charge { conformance, tat };
+                return Charge::new(conformance, tat);
             };
             if batch.n == 0 {
-                return Charge { conformance, tat };
+                return Charge::new(conformance, tat);
             }
             let success = unless_mutant("charge_relaxed", Ordering::Release, Ordering::Relaxed);
             if mutant("charge_stores") {
@@ -310,10 +342,7 @@ impl Table {
                 .compare_exchange_weak(tat, new, success, Ordering::Acquire)
             {
                 Ok(_) => {
-                    return Charge {
-                        conformance,
-                        tat: new,
-                    };
+                    return Charge::new(conformance, new);
                 }
                 Err(_) => {
                     // Somebody else charges this counter now.

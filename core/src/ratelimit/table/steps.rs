@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::claim::Victim;
 use super::slot::{FROZEN, Owner, State};
-use super::{Batch, CACHE_LINE, Charge, KeyHash, Table, WINDOW};
+use super::{Batch, CACHE_LINE, KeyHash, Table, WINDOW};
 use crate::ratelimit::gcra::{Conformance, Gcra, SECOND};
 
 const NOW: u64 = 1_000 * SECOND;
@@ -37,8 +37,8 @@ fn gcra() -> Gcra {
 
 /// Charges one event; returns whether it was admitted.
 fn charge(table: &Table, hash: KeyHash) -> bool {
-    let Charge { conformance, .. } = table.charge(&batch(hash, 1), &gcra(), None);
-    matches!(conformance, Conformance::Conforming { .. })
+    let charge = table.charge(&batch(hash, 1), &gcra(), None);
+    matches!(charge.conformance(), Conformance::Conforming { .. })
 }
 
 /// Stakes a claim, as a thread that goes no further.
@@ -210,7 +210,10 @@ fn p2_a_key_whose_hint_is_late_is_charged_on_its_own_counter_during_a_handover()
         settled.for_each(|index| table.settle(index, &previous));
         give(&table, own, KEY);
         let charge = table.charge(&batch(KEY, 1), &gcra(), Some(&previous));
-        assert!(matches!(charge.conformance, Conformance::Conforming { .. }));
+        assert!(matches!(
+            charge.conformance(),
+            Conformance::Conforming { .. }
+        ));
         assert_eq!(concerning(&table, KEY), [own]);
         assert_eq!(table.slot(own).tat(), NOW + SECOND);
         assert_eq!(table.claims(), 1, "its own");
@@ -396,7 +399,10 @@ fn claims_are_counted_beyond_what_an_incarnation_number_holds() {
             ..batch([KEY, OTHER][i as usize % 2], 1)
         };
         let charge = table.charge(&batch, &gcra, None);
-        assert!(matches!(charge.conformance, Conformance::Conforming { .. }));
+        assert!(matches!(
+            charge.conformance(),
+            Conformance::Conforming { .. }
+        ));
     }
     assert_eq!(table.claims(), CLAIMS);
     assert_eq!(table.displaced(), 0, "each came when there was room again");
@@ -451,7 +457,7 @@ fn p4_owners_keep_their_right_where_there_is_room_or_nothing_else_to_take() {
     }
     let charge = table.charge(&batch(KEY, 3), &gcra(), None);
     assert!(matches!(
-        charge.conformance,
+        charge.conformance(),
         Conformance::NonConforming { .. }
     ));
     assert_eq!(concerning(&table, OTHER).len(), LARGE);
@@ -525,7 +531,10 @@ fn an_owner_displaces_nobody() {
         ..batch(KEY, 3)
     };
     let charge = table.charge(&later, &gcra(), None);
-    assert!(matches!(charge.conformance, Conformance::Conforming { .. }));
+    assert!(matches!(
+        charge.conformance(),
+        Conformance::Conforming { .. }
+    ));
     assert_eq!(table.claims(), claims);
     assert_eq!(concerning(&table, OTHER).len(), 2 * WINDOW - 1);
 }
@@ -635,7 +644,7 @@ fn p7_what_a_loosened_key_owed_goes_along() {
     let next = Table::replacing(&table, capacity);
     let charge = next.charge(&batch(KEY, 1), &gcra(), Some(&table));
     assert_eq!(
-        charge.conformance,
+        charge.conformance(),
         Conformance::NonConforming {
             retry_after: SECOND
         }

@@ -24,7 +24,7 @@ fn charge(table: &Table, gcra: &Gcra, key: u64, n: u64, now: u64) -> bool {
         max_wait: 0,
     };
     matches!(
-        table.charge(&batch, gcra, None).conformance,
+        table.charge(&batch, gcra, None).conformance(),
         Conformance::Conforming { .. }
     )
 }
@@ -213,7 +213,7 @@ fn p7_replacing_the_table_refills_nobody() {
             max_wait: 0,
         };
         assert!(matches!(
-            next.charge(&batch, &gcra, Some(&table)).conformance,
+            next.charge(&batch, &gcra, Some(&table)).conformance(),
             Conformance::NonConforming { .. }
         ));
         next.complete_handover(&table);
