@@ -253,15 +253,14 @@ const NOBODY: Decision = Decision {
 };
 
 impl tollbar_decision {
-    /// Writes a decision, field by field: what is put together elsewhere first has to be waited for when it is copied.
+    /// Writes a decision but for its size, field by field: what is put together elsewhere first has to be waited for when it is copied.
     ///
     /// # Safety
     /// `place` is writable.
     #[inline(always)]
-    unsafe fn write(place: *mut Self, decision: &Decision, size: usize) {
+    unsafe fn write(place: *mut Self, decision: &Decision) {
         // SAFETY: the caller's promise.
         unsafe {
-            (*place).size = size;
             // What the reason, the action and the method say stands side by side, and is written at once.
             let codes = CODES[(decision.action as usize) & 3][(decision.reason as usize) & 15];
             let method = method_number(decision.method);
@@ -303,7 +302,7 @@ impl tollbar_decision {
     /// # Safety
     /// `place` is writable.
     #[cold]
-    unsafe fn refuse(place: *mut Self, refused: &Refused, size: usize) {
+    unsafe fn refuse(place: *mut Self, refused: &Refused) {
         let default = Decision::default();
         let decision = Decision {
             reason: reason(refused.reason as u8).unwrap_or(default.reason),
@@ -311,7 +310,7 @@ impl tollbar_decision {
         };
         // SAFETY: the caller's promise.
         unsafe {
-            Self::write(place, &decision, size);
+            Self::write(place, &decision);
             (*place).reason = refused.reason as u8;
             (*place).status = refused.status as u32;
         }
@@ -367,10 +366,8 @@ pub(crate) struct Place(Output<tollbar_decision>);
 impl Place {
     #[inline(always)]
     pub(crate) fn write(self, decision: &Decision) {
-        let size = self.0.size();
         // SAFETY: the place is writable.
-        self.0
-            .with(|place| unsafe { tollbar_decision::write(place, decision, size) });
+        unsafe { tollbar_decision::write(self.0.place(), decision) };
     }
 
     /// Writes it, for the end of what [`decide`] asks.
@@ -383,10 +380,8 @@ impl Place {
     /// Writes that no decision was made.
     #[cold]
     fn refuse(self, refused: &Refused) {
-        let size = self.0.size();
         // SAFETY: the place is writable.
-        self.0
-            .with(|place| unsafe { tollbar_decision::refuse(place, refused, size) });
+        unsafe { tollbar_decision::refuse(self.0.place(), refused) };
     }
 }
 
@@ -669,7 +664,8 @@ mod tests {
             let mut c = std::mem::MaybeUninit::<tollbar_decision>::uninit();
             // SAFETY: written, then read.
             let c = unsafe {
-                tollbar_decision::write(c.as_mut_ptr(), &decision, size_of::<tollbar_decision>());
+                (*c.as_mut_ptr()).size = size_of::<tollbar_decision>();
+                tollbar_decision::write(c.as_mut_ptr(), &decision);
                 c.assume_init()
             };
             assert_eq!(c.get(), Some(decision));

@@ -168,11 +168,10 @@ unsafe fn stride<T: Versioned>(first: *const T, len: usize) -> Checked<usize> {
     Ok(stride)
 }
 
-/// Room for a struct that goes out, as large as it says.
+/// Room for a struct that goes out, as large as it says. What lies beyond what is known here is zeroed already.
 #[derive(Clone, Copy)]
 pub(crate) struct Output<T> {
     place: *mut T,
-    size: usize,
 }
 
 impl<T: Versioned> Output<T> {
@@ -183,32 +182,31 @@ impl<T: Versioned> Output<T> {
     pub(crate) unsafe fn new(place: *mut T) -> Checked<Self> {
         // SAFETY: the caller's promise.
         let size = unsafe { stride(place, 1) }?;
-        Ok(Self { place, size })
+        if size != size_of::<T>() {
+            // SAFETY: the caller's struct is that large.
+            unsafe { zero_beyond(place, size) };
+        }
+        Ok(Self { place })
     }
 
-    /// The size that the caller gave.
+    /// The size that it says.
     #[inline]
     pub(crate) fn size(&self) -> usize {
-        self.size
+        // SAFETY: every such struct has a `usize` first, and this one was set.
+        unsafe { self.place.cast::<usize>().read() }
     }
 
-    /// Has it written by `write`, and beyond what is known here zeros.
-    ///
-    /// The place is writable and may hold anything: `write` must not read it.
-    #[inline(always)]
-    pub(crate) fn with(&self, write: impl FnOnce(*mut T)) {
-        write(self.place);
-        if self.size != size_of::<T>() {
-            // SAFETY: the caller's struct is that large.
-            unsafe { zero_beyond(self.place, self.size) };
-        }
+    /// Where it is: writable, and but for the size it may hold anything.
+    #[inline]
+    pub(crate) fn place(&self) -> *mut T {
+        self.place
     }
 
-    /// Writes it; see [`Output::with`].
+    /// Writes it, its size included.
     #[inline]
     pub(crate) fn set(&self, value: T) {
         // SAFETY: the place is writable.
-        self.with(|place| unsafe { place.write(value) });
+        unsafe { self.place.write(value) };
     }
 }
 
@@ -245,16 +243,23 @@ impl<T: Versioned> Outputs<T> {
         self.len
     }
 
-    /// The i-th, if there is such room.
+    /// The i-th, if there is such room, with its size.
     #[inline(always)]
     pub(crate) fn at<const USUAL: bool>(&self, i: usize) -> Option<Output<T>> {
         if i >= self.len {
             return None;
         }
         let size = if USUAL { size_of::<T>() } else { self.stride };
-        // SAFETY: within what the caller of `new` promised, and aligned.
-        let place = unsafe { self.first.byte_add(i * size) };
-        Some(Output { place, size })
+        // SAFETY: within what the caller of `new` promised, and aligned; every such struct has a `usize` first.
+        let place = unsafe {
+            let place = self.first.byte_add(i * size);
+            place.cast::<usize>().write(size);
+            if size != size_of::<T>() {
+                zero_beyond(place, size);
+            }
+            place
+        };
+        Some(Output { place })
     }
 }
 
