@@ -16,6 +16,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use tollbar::api_key::{PresentedKey, Privileges, Verifier, VerifyError};
+use tollbar::client_ip::CanonicalIp;
 use tollbar::config::Privilege;
 use tollbar::{Admission, Decision, Engine, Identity, Resource};
 use tollbar_ffi::*;
