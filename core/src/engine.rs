@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// As [`Engine::check`], for bindings. `answer` makes of the decision what the binding has in its place, so that it has to be written
-    /// only once.
+    /// only once. It is run while the snapshot is lent, so it must neither wait nor reload.
     #[doc(hidden)]
     #[inline]
     pub fn check_incoming<'a, R>(
@@ -274,8 +274,8 @@ impl Engine {
         self.snapshot.store(next.into());
     }
 
-    /// Counts a decision that this thread made, and records it if it refuses. `about` is asked only then. `clock_read`: what the engine's clock showed
-    /// just now, if it was read.
+    /// Counts a decision that this thread made, and records it if it refuses. `about` is asked only then. `clock_read`: what the
+    /// engine's clock showed just now, if it was read.
     #[inline(always)]
     pub(crate) fn conclude<'a, I: Incoming>(
         &self,

@@ -1,7 +1,7 @@
 //! Addresses.
 
 use std::ffi::c_char;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use tollbar::client_ip::{CanonicalIp, ClientKey, parse_peer};
 
@@ -32,26 +32,26 @@ impl tollbar_ip {
 
     /// The address as it stands there.
     pub(crate) fn get(&self) -> Checked<IpAddr> {
-        match self.family {
-            4 => {
-                let [a, b, c, d, ..] = self.bytes;
-                Ok(IpAddr::from([a, b, c, d]))
-            }
-            6 => Ok(IpAddr::from(self.bytes)),
-            _ => Err(tollbar_status::TOLLBAR_STATUS_INVALID_ADDRESS),
-        }
+        self.check()?;
+        Ok(match self.v4() {
+            Some(v4) => v4.into(),
+            None => IpAddr::from(self.bytes),
+        })
     }
 
     /// The address of one that passed [`tollbar_ip::check`] before, as it is counted.
     #[inline]
     pub(crate) fn checked(&self) -> CanonicalIp {
-        match self.family {
-            4 => {
-                let [a, b, c, d, ..] = self.bytes;
-                CanonicalIp::v4([a, b, c, d].into())
-            }
-            _ => CanonicalIp::v6(self.bytes.into()),
+        match self.v4() {
+            Some(v4) => CanonicalIp::v4(v4),
+            None => CanonicalIp::v6(self.bytes.into()),
         }
+    }
+
+    #[inline]
+    fn v4(&self) -> Option<Ipv4Addr> {
+        let [a, b, c, d, ..] = self.bytes;
+        (self.family == 4).then(|| Ipv4Addr::new(a, b, c, d))
     }
 }
 

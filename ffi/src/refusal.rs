@@ -117,9 +117,10 @@ pub unsafe extern "C" fn tollbar_engine_refusals(
             let places = Outputs::new(refusals, capacity)?;
             let all = core.recent_refusals();
             let latest = all.iter().skip(all.len().saturating_sub(capacity));
-            let places = (0..capacity).filter_map(|i| places.at::<false>(i));
-            for (place, refusal) in places.zip(latest) {
-                place.set(tollbar_refusal::new(refusal, place.size()));
+            for (i, refusal) in latest.enumerate() {
+                if let Some(place) = places.at::<false>(i) {
+                    place.set(tollbar_refusal::new(refusal, place.size()));
+                }
             }
             boundary::write(count, all.len().min(capacity))?;
             if !total.is_null() {

@@ -283,7 +283,7 @@ impl Borrowed {
     /// Of a request that passed [`tollbar_request::check`] before.
     ///
     /// # Safety
-    /// As there, during `'a`; and it let it pass.
+    /// As there, while the request is borrowed; and it let it pass.
     #[inline]
     pub(crate) unsafe fn checked(request: &tollbar_request) -> &Self {
         // SAFETY: the same type in another wrapping.

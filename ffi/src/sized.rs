@@ -182,10 +182,8 @@ impl<T: Versioned> Output<T> {
     pub(crate) unsafe fn new(place: *mut T) -> Checked<Self> {
         // SAFETY: the caller's promise.
         let size = unsafe { stride(place, 1) }?;
-        if size != size_of::<T>() {
-            // SAFETY: the caller's struct is that large.
-            unsafe { zero_beyond(place, size) };
-        }
+        // SAFETY: the caller's struct is that large.
+        unsafe { clear_beyond(place, size) };
         Ok(Self { place })
     }
 
@@ -254,12 +252,22 @@ impl<T: Versioned> Outputs<T> {
         let place = unsafe {
             let place = self.first.byte_add(i * size);
             place.cast::<usize>().write(size);
-            if size != size_of::<T>() {
-                zero_beyond(place, size);
-            }
+            clear_beyond(place, size);
             place
         };
         Some(Output { place })
+    }
+}
+
+/// Zeroes what a struct has beyond what is known here.
+///
+/// # Safety
+/// `place` points to `size` writable bytes, at least as many as a `T` has.
+#[inline]
+unsafe fn clear_beyond<T>(place: *mut T, size: usize) {
+    if size != size_of::<T>() {
+        // SAFETY: the caller's promise.
+        unsafe { zero_beyond(place, size) };
     }
 }
 

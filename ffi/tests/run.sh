@@ -64,7 +64,8 @@ for symbol in $(exported "$library"); do
     }
 done
 abi_version=$(sed -n 's/^#define TOLLBAR_ABI_VERSION //p' include/tollbar.h)
-readelf -d "$stage/lib/libtollbar.so" | grep -qF "[libtollbar.so.$abi_version]" || {
+# Not `grep -q`, here and below: it leaves at the first line that it likes, and whoever still writes to it fails.
+readelf -d "$stage/lib/libtollbar.so" | grep -F "[libtollbar.so.$abi_version]" >/dev/null || {
     echo "the SONAME (ffi/build.rs) is not that of TOLLBAR_ABI_VERSION $abi_version" >&2
     exit 1
 }
@@ -210,7 +211,7 @@ cmake --build "$elsewhere/build" >/dev/null
 "$elsewhere/build/consumer"
 env -u LD_LIBRARY_PATH "$elsewhere/c/static"
 env -u LD_LIBRARY_PATH "$elsewhere/build/consumer-static"
-if ldd "$elsewhere/c/static" "$elsewhere/build/consumer-static" | grep -q libtollbar; then
+if ldd "$elsewhere/c/static" "$elsewhere/build/consumer-static" | grep libtollbar >/dev/null; then
     echo "a static consumer needs the shared library" >&2
     exit 1
 fi
@@ -220,5 +221,5 @@ for both in "$stage/lib/libtollbar.a $target/libother.a" "$target/libother.a $st
         $(pkg-config --static --libs-only-l tollbar | sed 's/-ltollbar//') -o "$target/both"
     env -u LD_LIBRARY_PATH "$target/both"
 done
-ldd "$elsewhere/c/shared" | grep -q 'libtollbar\.so\.0 => '
+ldd "$elsewhere/c/shared" | grep 'libtollbar\.so\.0 => ' >/dev/null
 echo "the C ABI: all as it should be"

@@ -152,11 +152,7 @@ impl ClientKey {
     #[must_use]
     pub fn ip(&self) -> IpAddr {
         // Not `canonical`: a prefix such as 64:ff9b::/64 starts where NAT64's addresses do and is IPv6 all the same.
-        if self.bits >> 32 == MAPPED {
-            IpAddr::V4(embedded(self.bits))
-        } else {
-            IpAddr::V6(Ipv6Addr::from_bits(self.bits))
-        }
+        CanonicalIp(self.bits).ip()
     }
 }
 

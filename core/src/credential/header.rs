@@ -121,8 +121,12 @@ mod tests {
         let file: File = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert!(file.vectors.len() >= 30, "vectors are missing");
         for vector in &file.vectors {
-            let header = vector.header.as_ref().map(Bytes::to_vec);
-            let found = header.map_or_else(|| b"none".to_vec(), |header| written(parse(&header)));
+            let Some(header) = vector.header.as_ref().map(Bytes::to_vec) else {
+                // That is the engine's to say, and not read here.
+                assert_eq!(vector.expect.to_vec(), b"none", "{}", vector.name);
+                continue;
+            };
+            let found = written(parse(&header));
             assert_eq!(
                 String::from_utf8_lossy(&found),
                 String::from_utf8_lossy(&vector.expect.to_vec()),
@@ -153,6 +157,11 @@ mod tests {
                 prop_assert!(!credential.is_empty());
                 prop_assert!(value.windows(credential.len()).any(|window| window == credential));
             }
+        }
+
+        #[test]
+        fn the_quick_way_reads_what_the_slow_one_does(value in "[ \t]{0,2}(Bearer|bearer|ApiKey)?[ \t]{0,3}[a \t]{0,3}[ \t]{0,2}") {
+            prop_assert_eq!(parse(value.as_bytes()), parse_any(value.as_bytes()));
         }
 
         #[test]

@@ -43,6 +43,7 @@ pub(crate) struct InForce<T> {
 
 /// The snapshot, lent to a thread for one decision.
 pub(crate) struct Lent<'a, T> {
+    /// In an `Arc` that lives as long as the loan.
     snapshot: NonNull<T>,
     stripe: Stripe,
     #[expect(dead_code, reason = "the loan ends when this is dropped")]
@@ -71,7 +72,7 @@ impl<T> Deref for Lent<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: it came from an `Arc`, and lives as long as the loan.
+        // SAFETY: it lives as long as the loan, which ends with `self`.
         unsafe { self.snapshot.as_ref() }
     }
 }
@@ -101,10 +102,10 @@ impl<T> InForce<T> {
         // Relaxed: whoever misses that it was closed finds what he reads kept all the same.
         if stripe.is_own() && self.open.load(Ordering::Relaxed) {
             let reading = self.readers.enter(stripe.number());
-            // Acquire: what is behind the pointer was written before it was stored.
+            // Acquire: what is behind the pointer was written before it was stored. It is never NULL.
             if let Some(snapshot) = NonNull::new(self.quick.load(Ordering::Acquire)) {
-                // It came from an `Arc` that `swap` holds or held. Nobody drops it before this thread is seen not to be reading any
-                // more (`store`), and the reference lives no longer than the mark.
+                // It came from an `Arc` that `swap` holds or held. Nobody drops that before this thread is seen not to be reading any
+                // more (`store`): the mark is the loan.
                 return Lent {
                     snapshot,
                     stripe,

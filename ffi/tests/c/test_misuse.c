@@ -317,11 +317,69 @@ static void test_batches_of_newer_programs_are_walked_in_their_steps(void **stat
                      TOLLBAR_STATUS_OK);
     assert_int_equal(decisions[1].known.reason, TOLLBAR_REASON_INVALID_TOKEN);
     assert_int_equal(decisions[2].known.reason, TOLLBAR_REASON_AGENT_NOT_ALLOWED);
-    assert_int_equal(decisions[2].more, 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(decisions[i].known.size, sizeof decisions[0]);
+        assert_int_equal(decisions[i].more, 0);
+    }
+    // One that is malformed is answered in its place as well.
+    memset(&decisions[1], 0xff, sizeof decisions[1]);
+    requests[1].known.peer.family = 5;
+    assert_int_equal(tollbar_check_batch(engine, &requests[0].known, NULL, 3, NULL, &decisions[0].known),
+                     TOLLBAR_STATUS_INVALID_ADDRESS);
+    assert_undecided(&decisions[1].known, TOLLBAR_STATUS_INVALID_ADDRESS);
+    assert_int_equal(decisions[1].known.size, sizeof decisions[0]);
+    assert_int_equal(decisions[1].more, 0);
     requests[2].more[1] = 1;
     assert_int_equal(tollbar_check_batch(engine, &requests[0].known, NULL, 3, NULL, &decisions[0].known),
                      TOLLBAR_STATUS_INVALID_SIZE);
     assert_false(decisions[2].known.allowed);
+}
+
+static void test_what_newer_programs_have_beyond_is_zeroed(void **state)
+{
+    (void)state;
+    struct {
+        tollbar_stats known;
+        uint64_t more;
+    } stats = {.known = TOLLBAR_STATS_INIT, .more = 1};
+    stats.known.size = sizeof stats;
+    assert_int_equal(tollbar_engine_stats(engine, NULL, &stats.known), TOLLBAR_STATUS_OK);
+    assert_int_equal(stats.known.size, sizeof stats);
+    assert_int_equal(stats.more, 0);
+
+    struct {
+        tollbar_error known;
+        uint64_t more;
+    } error = {.known = TOLLBAR_ERROR_INIT, .more = 1};
+    error.known.size = sizeof error;
+    tollbar_engine *none = NULL;
+    assert_int_equal(tollbar_engine_from_yaml(tollbar_str_of("apm-server.auth.nonsense: 1"), &none, &error.known),
+                     TOLLBAR_STATUS_CONFIG);
+    assert_int_equal(error.known.size, sizeof error);
+    assert_int_equal(error.known.problems, 1);
+    assert_int_equal(error.more, 0);
+
+    struct {
+        tollbar_refusal known;
+        uint64_t more;
+    } refusals[TOLLBAR_REFUSALS];
+    memset(refusals, 0xff, sizeof refusals);
+    refusals[0].known.size = sizeof refusals[0];
+    request.authorization = tollbar_str_of("Bearer wrong");
+    tollbar_check(engine, &request, NULL, NULL, &decision);
+    request.authorization = (tollbar_str){0};
+    size_t count = 0;
+    assert_int_equal(tollbar_engine_refusals(engine, &refusals[0].known, TOLLBAR_REFUSALS, &count, NULL),
+                     TOLLBAR_STATUS_OK);
+    assert_true(count > 0 && count < TOLLBAR_REFUSALS);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(refusals[i].known.size, sizeof refusals[0]);
+        assert_int_equal(refusals[i].more, 0);
+    }
+    // What was not written is as it was.
+    for (size_t i = 0; i < sizeof refusals[0]; i++) {
+        assert_int_equal(((unsigned char *)&refusals[count])[i], 0xff);
+    }
 }
 
 static void test_misaligned_pointers_are_errors(void **state)
@@ -462,6 +520,7 @@ int main(void)
         TEST(test_numbers_that_stand_for_nothing_are_errors),
         TEST(test_sizes_are_believed_and_nothing_beyond_is_touched),
         TEST(test_batches_of_newer_programs_are_walked_in_their_steps),
+        TEST(test_what_newer_programs_have_beyond_is_zeroed),
         TEST(test_misaligned_pointers_are_errors),
         TEST(test_a_client_that_is_none_gets_in_nowhere),
         TEST(test_one_malformed_request_spoils_no_others_of_its_batch),

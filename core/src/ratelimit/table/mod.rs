@@ -101,12 +101,17 @@ impl Charge {
     fn new(conformance: Conformance, tat: u64) -> Self {
         let said = match conformance {
             Conformance::Conforming { wait, .. } => wait,
-            Conformance::NonConforming { retry_after } => retry_after | Self::REFUSED,
+            Conformance::NonConforming { retry_after } => {
+                // As all TATs are below 2^63, and no wait is as long as that.
+                debug_assert!(retry_after < Self::REFUSED - 1);
+                retry_after | Self::REFUSED
+            }
             Conformance::ExceedsBurst => Self::NEVER,
         };
         Self { said, tat }
     }
 
+    /// What GCRA said. Of a peek, which charges nothing, the TAT is the counter's.
     #[inline]
     pub(crate) fn conformance(self) -> Conformance {
         match self.said {
@@ -341,12 +346,12 @@ impl Table {
                 .tat
                 .compare_exchange_weak(tat, new, success, Ordering::Acquire)
             {
-                Ok(_) => {
-                    return Charge::new(conformance, new);
-                }
+                Ok(_) => return Charge::new(conformance, new),
+                // It failed for no reason, as it may.
+                Err(seen) if seen == tat => {}
                 Err(_) => {
                     // Somebody else charges this counter now.
-                    contention::stand_back(slot);
+                    contention::stand_back(slot, batch.now);
                     tat = slot.tat();
                 }
             }

@@ -251,3 +251,19 @@ fn p7_shrinking_and_growing_refills_nobody() {
         "P1: ip_limit x burst, for the larger ip_limit"
     );
 }
+
+#[test]
+fn a_charge_says_what_gcra_said() {
+    use super::super::gcra::MAX_WAIT;
+    use super::Charge;
+
+    for tat in [0, 1, u64::MAX >> 1] {
+        let said = [0, 1, MAX_WAIT].map(|wait| Conformance::Conforming { tat, wait });
+        let refused =
+            [0, 1, (1 << 63) - 2].map(|retry_after| Conformance::NonConforming { retry_after });
+        for conformance in [&said[..], &refused[..], &[Conformance::ExceedsBurst]].concat() {
+            let charge = Charge::new(conformance, tat);
+            assert_eq!((charge.conformance(), charge.tat), (conformance, tat));
+        }
+    }
+}
