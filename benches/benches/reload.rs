@@ -44,17 +44,16 @@ impl Setting {
         Ok(setting)
     }
 
+    /// Charges the i-th address an event, and says whether that was admitted.
+    fn admits(&self, i: u32) -> bool {
+        let peer = CanonicalIp::of(&address(i));
+        self.engine.admit_peer(peer, 1, None).reason == Reason::Allowed
+    }
+
     /// The time of a decision, each client having one.
     fn decide_for_each(&self) -> f64 {
         let start = Instant::now();
-        let admitted = (0..self.ips)
-            .filter(|&i| {
-                self.engine
-                    .admit_peer(CanonicalIp::of(&address(i)), 1, None)
-                    .reason
-                    == Reason::Allowed
-            })
-            .count();
+        let admitted = (0..self.ips).filter(|&i| self.admits(i)).count();
         let time = start.elapsed();
         assert_eq!(admitted, self.ips as usize, "nobody is refused");
         each(time, self.ips.into())
@@ -166,13 +165,7 @@ fn rows_of(ips: u32) -> Result<Vec<Row>, Failure> {
     ];
 
     let order = &visits(ips, 1)[..1 << 16];
-    let ours = |i| {
-        setting
-            .engine
-            .admit_peer(CanonicalIp::of(&address(i)), 1, None)
-            .reason
-            == Reason::Allowed
-    };
+    let ours = |i| setting.admits(i);
     let without = setting.decide_meanwhile(ours, || std::thread::sleep(PAUSE), order);
     let meanwhile = setting.decide_meanwhile(
         ours,
