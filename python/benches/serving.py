@@ -1,7 +1,12 @@
 """Requests per second of Starlette on uvicorn: without a gate, with Tollbar's and with its peers', by wrk.
 
-All servers run at once, and are asked in turn, several times round: what the machine does meanwhile, it does to all.
-Prints JSON: the median of each, as nanoseconds for a request.
+Every server has a wrk of its own. All but one pair are stopped at any time: they take turns of a tenth of a second, in
+an order that is shuffled in every round, so that what the machine does meanwhile, it does to all. (Runs of seconds, one
+after the other, differ by more than what is looked for: a shared machine's speed changes by half, for seconds.) All of
+it is done a few times with new processes, since where a process's memory lies matters, too. There are two servers
+without a gate: how far they are apart is how far the others' differences can be trusted.
+
+Prints JSON: nanoseconds for a request.
 
 `serving.py serve NAME PORT` is one of the servers. The application is one route that answers 202 with a short text,
 as an intake does. Every request carries the token; anonymous ones are asked for apart. No server ever refuses: quotas
@@ -13,9 +18,11 @@ from __future__ import annotations
 import argparse
 import hmac
 import json
+import os
+import random
 import re
+import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -24,6 +31,7 @@ from typing import Any
 TOKEN = "correct-horse-battery-staple"
 QUOTA = "1000000000/second"
 BARE = "no gate"
+AGAIN = "no gate, again"
 ANONYMOUS = ", anonymous"
 
 
@@ -91,7 +99,13 @@ def limits_gate(app: Any) -> Any:
     return gate
 
 
-GATES = {BARE: lambda app: app, "tollbar": tollbar_gate, "slowapi": slowapi_gate, "limits": limits_gate}
+GATES = {
+    BARE: lambda app: app,
+    AGAIN: lambda app: app,
+    "tollbar": tollbar_gate,
+    "slowapi": slowapi_gate,
+    "limits": limits_gate,
+}
 
 
 def serve(name: str, port: int) -> None:
@@ -101,45 +115,93 @@ def serve(name: str, port: int) -> None:
     uvicorn.run(application(name), port=port, loop="uvloop", http="httptools", access_log=False, log_level="error")
 
 
-def requests_per_second(port: int, seconds: float, *, anonymous: bool) -> float:
-    """What wrk counts. Raises if any answer was another one than 202."""
-    headers = [] if anonymous else ["-H", f"Authorization: Bearer {TOKEN}"]
-    command = ["wrk", "-t1", "-c16", f"-d{seconds:g}s", *headers, f"http://127.0.0.1:{port}/intake"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in said:
-        raise RuntimeError(said)
-    found = re.search(r"Requests/sec:\s*([\d.]+)", said)
-    if found is None:
-        raise RuntimeError(said)
-    return float(found[1])
+class Pair:
+    """A server and the wrk that asks it. Stopped, but for its turns."""
+
+    def __init__(self, name: str, *, anonymous: bool) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        # All hash their strings alike.
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        self.server = subprocess.Popen([sys.executable, __file__, "serve", name, str(port)], env=environment)
+        wait_for(port)
+        headers = [] if anonymous else ["-H", f"Authorization: Bearer {TOKEN}"]
+        url = f"http://127.0.0.1:{port}/intake"
+        self._signal(signal.SIGSTOP)
+        # It ends when it is told to.
+        self.wrk: subprocess.Popen[str] | None = subprocess.Popen(
+            ["wrk", "-t1", "-c16", "-d1h", *headers, url], stdout=subprocess.PIPE, text=True
+        )
+        time.sleep(0.05)
+        self._signal(signal.SIGSTOP)
+        self.seconds = 0.0
+
+    def turn(self, seconds: float) -> None:
+        """Let both of them run for so long."""
+        start = time.perf_counter()
+        self._signal(signal.SIGCONT)
+        time.sleep(seconds)
+        self._signal(signal.SIGSTOP)
+        self.seconds += time.perf_counter() - start
+
+    def requests(self) -> int:
+        """End wrk and return how many requests were answered. Raises if any answer was another one than 202."""
+        if self.wrk is None:
+            raise RuntimeError("wrk has ended already")
+        self._signal(signal.SIGCONT)
+        while True:
+            # The first signal ends the asking, once an answer comes; sometimes it takes another one to end the waiting.
+            self.wrk.send_signal(signal.SIGINT)
+            try:
+                said, _ = self.wrk.communicate(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self.wrk = None
+        found = re.search(r"(\d+) requests in", said)
+        if found is None or "Non-2xx" in said or "Socket errors" in said:
+            raise RuntimeError(said)
+        return int(found[1])
+
+    def end(self) -> None:
+        """End both."""
+        for process in (self.wrk, self.server):
+            if process is not None:
+                process.kill()
+                process.wait(30)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in (self.server, getattr(self, "wrk", None)):
+            if process is not None:
+                process.send_signal(number)
 
 
-def measure(rounds: int, seconds: float) -> dict[str, float]:
-    """The median of each, in nanoseconds for a request."""
-    ports: dict[str, int] = {}
-    servers = []
-    try:
+def measure(epochs: int, turns: int, seconds: float) -> dict[str, float]:
+    """Return each one's nanoseconds for a request."""
+    times = {}
+    for anonymous in (False, True):
+        spent = dict.fromkeys(GATES, 0.0)
+        answered = dict.fromkeys(GATES, 0)
+        for _ in range(epochs):
+            pairs: dict[str, Pair] = {}
+            try:
+                for name in GATES:
+                    pairs[name] = Pair(name, anonymous=anonymous)
+                order = list(pairs.values())
+                for _ in range(turns):
+                    random.shuffle(order)
+                    for pair in order:
+                        pair.turn(seconds)
+                for name, pair in pairs.items():
+                    answered[name] += pair.requests()
+                    spent[name] += pair.seconds
+            finally:
+                for pair in pairs.values():
+                    pair.end()
         for name in GATES:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                ports[name] = probe.getsockname()[1]
-            servers.append(subprocess.Popen([sys.executable, __file__, "serve", name, str(ports[name])]))
-        for port in ports.values():
-            wait_for(port)
-        contests = [(name, anonymous) for anonymous in (False, True) for name in GATES]
-        rates: dict[str, list[float]] = {name + ANONYMOUS * anonymous: [] for name, anonymous in contests}
-        for turn in range(rounds):
-            # Each is the first one, once in a while.
-            start = turn % len(contests)
-            for name, anonymous in contests[start:] + contests[:start]:
-                rate = requests_per_second(ports[name], seconds, anonymous=anonymous)
-                rates[name + ANONYMOUS * anonymous].append(rate)
-    finally:
-        for server in servers:
-            server.terminate()
-        for server in servers:
-            server.wait(30)
-    return {name: 1e9 / statistics.median(measured) for name, measured in rates.items()}
+            times[name + ANONYMOUS * anonymous] = 1e9 * spent[name] / answered[name]
+    return times
 
 
 def wait_for(port: int) -> None:
@@ -158,8 +220,9 @@ def wait_for(port: int) -> None:
 def main() -> None:
     """Does what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--epochs", type=int, default=4, help="how often all processes are new")
+    parser.add_argument("--turns", type=int, default=20, help="of every server, in an epoch")
+    parser.add_argument("--seconds", type=float, default=0.1, help="that a turn takes")
     commands = parser.add_subparsers(dest="command")
     one = commands.add_parser("serve")
     one.add_argument("name", choices=list(GATES))
@@ -168,7 +231,7 @@ def main() -> None:
     if options.command == "serve":
         serve(options.name, options.port)
     else:
-        print(json.dumps(measure(options.rounds, options.seconds), indent=2))
+        print(json.dumps(measure(options.epochs, options.turns, options.seconds), indent=2))
 
 
 if __name__ == "__main__":

@@ -102,6 +102,12 @@ fn plain_text<'a>(value: Borrowed<'a, '_, PyAny>) -> Option<&'a str> {
         .map(|text| unsafe { &*std::ptr::from_ref(text) })
 }
 
+/// Whether this is this `str`.
+#[inline]
+pub(crate) fn is_text(value: &Bound<'_, PyAny>, text: &str) -> bool {
+    plain_text(value.as_borrowed()) == Some(text)
+}
+
 /// `action`, which is not looked at if it was not given.
 pub(crate) enum ActionName<'a> {
     Default,

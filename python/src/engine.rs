@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyListMethods, PyString};
@@ -20,7 +21,9 @@ use crate::decision::Decision;
 use crate::decisions::Decisions;
 use crate::error::to_python;
 use crate::fork;
+use crate::question;
 use crate::refusal::Refusal;
+use crate::scope;
 use crate::stats;
 use crate::verification;
 use crate::verifier::{Callable, running_loop};
@@ -191,6 +194,23 @@ impl Engine {
         let now = convert::now(now)?;
         with_request(authorization, &peer, headers, |request| {
             Self::entered(this, request, &question, now)
+        })
+    }
+
+    /// As `enter`, about the connection that an ASGI scope describes. If it is let in: a copy of the scope, in which the application
+    /// finds the client. If not: the client and the decision. `None`: the scope is none that is read here, such as that of
+    /// a WebSocket, or one whose peer has no IP address; nothing was asked. A scope without a client comes from `local_peer`.
+    fn enter_scope<'py>(
+        this: &Bound<'py, Self>,
+        question: &question::Question,
+        local_peer: Text<'_>,
+        scope: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Ok(scope) = scope.cast_exact::<PyDict>() else {
+            return Ok(None);
+        };
+        scope::with_request(scope, &local_peer, |request| {
+            Self::let_in(this, scope, request, &question.core())
         })
     }
 
@@ -383,6 +403,26 @@ impl Engine {
         let (identity, decision) = this.get().inner.enter(request, question, now, made);
         let decision = Bound::new(this.py(), decision)?;
         Ok((Client::made(this, identity)?, decision))
+    }
+
+    #[inline(never)]
+    fn let_in<'py>(
+        this: &Bound<'py, Self>,
+        scope: &Bound<'py, PyDict>,
+        request: &Request<'_>,
+        question: &Question<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let made = |client: &tollbar::Client<'_>, decision: &tollbar::Decision| {
+            let refusal =
+                (!decision.allowed()).then(|| Box::new(Decision::new(decision, question.resource)));
+            (client.identity(), refusal)
+        };
+        let (identity, refusal) = this.get().inner.enter(request, question, None, made);
+        let client = Client::made(this, identity)?;
+        match refusal {
+            None => scope::with_client(scope, client.as_any()).map(Bound::into_any),
+            Some(refusal) => (client, *refusal).into_bound_py_any(this.py()),
+        }
     }
 
     fn made(

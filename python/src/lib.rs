@@ -17,7 +17,9 @@ mod error;
 mod fork;
 mod key;
 mod program;
+mod question;
 mod refusal;
+mod scope;
 mod stats;
 mod verification;
 mod verifier;
@@ -51,6 +53,7 @@ fn _tollbar(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Client>()?;
     module.add_class::<decision::Decision>()?;
     module.add_class::<decisions::Decisions>()?;
+    module.add_class::<question::Question>()?;
     module.add_class::<refusal::Refusal>()?;
     module.add_class::<watcher::Watcher>()?;
     module.add_class::<key::GeneratedKey>()?;

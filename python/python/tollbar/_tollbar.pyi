@@ -1,12 +1,12 @@
 """The compiled half of the package: the Rust engine, translated. Everything here is thread-safe."""
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, final, type_check_only
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypedDict, final, type_check_only
 
 __all__ = [
     "Client",
@@ -16,6 +16,7 @@ __all__ = [
     "Engine",
     "GeneratedKey",
     "Problem",
+    "Question",
     "Refusal",
     "Watcher",
     "__version__",
@@ -116,6 +117,19 @@ class Problem:
     def message(self) -> str: ...
 
 @final
+class Question:
+    """What `Engine.check` is asked of every request of a route, read once."""
+
+    def __new__(
+        cls,
+        action: _Action = "ingest",
+        agent: str | None = None,
+        service: str | None = None,
+        cost: int = 1,
+        rum: bool = False,
+    ) -> Self: ...
+
+@final
 class Engine:
     """Decides who gets in. Thread-safe and lock-free; make one and share it."""
 
@@ -168,6 +182,9 @@ class Engine:
         now: int | None = None,
         rum: bool = False,
     ) -> tuple[Client, Decision]: ...
+    def enter_scope(
+        self, question: Question, local_peer: str, scope: MutableMapping[str, Any]
+    ) -> dict[str, Any] | tuple[Client, Decision] | None: ...
     def verify(
         self,
         authorization: _Text | None = None,

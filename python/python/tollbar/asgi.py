@@ -12,15 +12,16 @@ and the lifespan are passed through. The application finds the `Client` in `scop
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tollbar.http import Entry, Gate, Request, gate
+from tollbar.http import Gate, Request, gate
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from tollbar import Client, Decision, Engine
-    from tollbar.http import Options, Response, Rule
+    from tollbar.http import Options, Response
 
 __all__ = ["TollbarMiddleware", "request_of", "send_response"]
 
@@ -28,6 +29,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Entered: TypeAlias = "dict[str, Any] | tuple[Client, Decision] | None"
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -40,61 +42,58 @@ class TollbarMiddleware:
     def __init__(self, app: App, engine: Engine | Gate, **options: Unpack[Options]) -> None:
         self.app = app
         self.gate = gate(engine, options)
+        only = self.gate.only_rule
+        question = only.question if only is not None and not self.gate.ratelimit_headers else None
+        self._enter: Callable[[Scope], Entered] = (
+            partial(self.gate.engine.enter_scope, question, self.gate.local_peer) if question else self._enter_route
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        # Of nearly all requests, that is all there is to do: `enter_async` does the same for any of them.
+        entered = self._enter(scope)
+        if type(entered) is dict:
+            await self.app(entered, receive, send)
+        else:
+            await self._serve(scope, receive, send, entered)
+
+    def _enter_route(self, scope: Scope) -> Entered:
+        """Let a connection in or not at once, where that is possible: as `Engine.enter_scope`."""
         if scope["type"] != "http":
+            return None
+        gate = self.gate
+        rule = gate.rule(scope["method"], scope["path"])
+        if rule is None or rule.question is None or gate.ratelimit_headers:
+            return None
+        return gate.engine.enter_scope(rule.question, gate.local_peer, scope)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, entered: Entered) -> None:
+        """Serve a connection that was not let in at once."""
+        gate = self.gate
+        rule = gate.rule(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if rule is None:
             await self.app(scope, receive, send)
             return
-        gate = self.gate
-        rule = gate.only_rule
-        if rule is None:
-            rule = gate.rule(scope["method"], scope["path"])
-            if rule is None:
-                await self.app(scope, receive, send)
-                return
-        # What nearly all requests need, in as few steps as possible: `gate.enter_async` does the same for any of them.
-        arguments = rule.arguments
-        client = decision = None
-        if arguments is not None:
-            action, agent, service, cost, now, rum = arguments
-            address = scope.get("client")
-            peer = address[0] if address else gate.local_peer
-            try:
-                client, decision = gate.engine.enter(
-                    None, peer, scope["headers"], action, agent, service, cost, now, rum
-                )
-            except (TypeError, ValueError):
-                # A peer without an address: the gate puts another one in its place.
-                client = None
-        if not decision:
-            client, decision = await self._unusual(scope, rule, client, decision)
-            if not decision and rule.enforce:
-                await send_response(gate.respond(request_of(scope), decision), send)
-                return
-        # The caller's scope is its own.
-        scope = scope.copy() if type(scope) is dict else dict(scope)
-        scope["tollbar"] = client
-        state = scope.get("state")
-        if state is None:
-            scope["state"] = {"tollbar": client}
+        request = request_of(scope)
+        if not isinstance(entered, tuple):
+            client, decision = await gate.enter_async(request, rule)
         else:
-            state["tollbar"] = client
-        if gate.ratelimit_headers and (headers := _encoded(gate.headers(decision))):
+            client, decision = entered
+            if client.pending:
+                client, decision = await gate.enter_verified(client, request, rule)
+            else:
+                gate.log(request, decision)
+        if not decision and rule.enforce:
+            await send_response(gate.respond(request, decision), send)
+            return
+        # The caller's scope is its own.
+        scope = {**scope, "tollbar": client}
+        if scope.get("state") is None:
+            scope["state"] = {}
+        scope["state"]["tollbar"] = client
+        if headers := _encoded(gate.headers(decision)):
             send = _adding(headers, send)
         await self.app(scope, receive, send)
-
-    async def _unusual(self, scope: Scope, rule: Rule, client: Client | None, decision: Decision | None) -> Entry:
-        """Let a request in or not that was not let in at once, or not asked about."""
-        gate = self.gate
-        request = request_of(scope)
-        if client is None or decision is None:
-            return await gate.enter_async(request, rule)
-        if client.pending:
-            client = await gate.verified(client, request)
-            return Entry(client, gate.decide(client, request, rule))
-        gate.log(request, decision)
-        return Entry(client, decision)
 
 
 def request_of(scope: Scope) -> Request:

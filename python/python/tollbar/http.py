@@ -20,6 +20,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 from urllib.parse import parse_qsl
 
+from tollbar import Question
+
 if TYPE_CHECKING:
     from tollbar import Client, Decision, Engine
 
@@ -123,12 +125,16 @@ class Rule:
     """False: nothing is charged, and the request goes on in any case: the application looks at `client.decision`."""
     arguments: tuple[Action, str | None, str | None, int, None, bool] | None = field(init=False, compare=False)
     """What `client.check` is asked, where that is the same for every request."""
+    question: Question | None = field(init=False, compare=False)
+    """The same, as `engine.enter_scope` takes it."""
 
     def __post_init__(self) -> None:
-        arguments = None
+        arguments = question = None
         if self.enforce and self.authorize and not callable(self.agent) and not callable(self.service):
             arguments = (self.action, self.agent, self.service, self.cost, None, self.rum)
+            question = Question(self.action, self.agent, self.service, self.cost, self.rum)
         object.__setattr__(self, "arguments", arguments)
+        object.__setattr__(self, "question", question)
 
 
 APM_RULES: Mapping[str, Rule | None] = {
@@ -320,7 +326,7 @@ class Gate:
     def enter(self, request: Request, rule: Rule) -> Entry:
         """Let a request in or not. Waits, without the GIL, while an API key is verified."""
         client, decision = self._at_once(request, rule)
-        if decision is not None:
+        if not client.pending:
             return Entry(client, decision)
         engine = self.engine
         timeout = engine.verification_timeout + VERDICT_GRACE_SECONDS
@@ -330,23 +336,23 @@ class Gate:
     async def enter_async(self, request: Request, rule: Rule) -> Entry:
         """Let a request in or not. Awaits the verdict on an API key, for as long as the configuration allows."""
         client, decision = self._at_once(request, rule)
-        if decision is not None:
-            return Entry(client, decision)
-        client = await self.verified(client, request)
-        return Entry(client, self.decide(client, request, rule))
+        return await self.enter_verified(client, request, rule) if client.pending else Entry(client, decision)
 
-    def _at_once(self, request: Request, rule: Rule) -> tuple[Client, Decision | None]:
-        """Let a request in or not, as far as that goes without waiting. No decision: the client is pending."""
+    def _at_once(self, request: Request, rule: Rule) -> Entry:
+        """Let a request in or not, as far as that goes without waiting: the client may be pending."""
         arguments = rule.arguments
         if arguments is None:
             client = self.authenticate(request)
-            return client, None if client.pending else self.decide(client, request, rule)
+            return Entry(client, client.decision if client.pending else self.decide(client, request, rule))
         client, decision = self._ask(self.engine.enter, request, *arguments)
-        if not decision:
-            if client.pending:
-                return client, None
+        if not decision and not client.pending:
             self.log(request, decision)
-        return client, decision
+        return Entry(client, decision)
+
+    async def enter_verified(self, client: Client, request: Request, rule: Rule) -> Entry:
+        """Let a request in or not whose client is pending, once there is a verdict on the API key."""
+        client = await self.verified(client, request)
+        return Entry(client, self.decide(client, request, rule))
 
     async def verified(self, client: Client, request: Request) -> Client:
         """Await the verdict on the API key of a pending client, who stays pending (503) if it takes too long."""
