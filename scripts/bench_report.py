@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -54,7 +55,7 @@ OVER_TARGETS = {ALONE: 25.0, CALL_AND_ENGINE: 15.0}
 # What is compared with that is no peer.
 FLOORS = re.compile(
     r"tollbar, .*|one thread|empty PyO3 call|the same call in Rust|an empty call \+ the engine alone|no gate|60 ns"
-    r"|check one by one|governor direct|an engine made anew"
+    r"|no gate, again|check one by one|governor direct|an engine made anew"
 )
 BEGIN = ROOT / "target" / "bench" / "begin.json"
 
@@ -119,14 +120,15 @@ def versions() -> dict[str, dict[str, str]]:
 
 
 def medians() -> dict[str, dict[str, float]]:
-    """For each bench (group and parameter), the median of each contestant."""
-    found: dict[str, dict[str, float]] = {}
-    for path in sorted((ROOT / "target" / "criterion").glob("**/new/benchmark.json")):
+    """For each bench (group and parameter), the median of each contestant's medians in all rounds."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for path in sorted((ROOT / "target" / "bench" / "criterion").glob("*/**/new/benchmark.json")):
         bench = json.loads(path.read_text())
         estimates = json.loads((path.parent / "estimates.json").read_text())
         name = "/".join(part for part in (bench["group_id"], bench["value_str"]) if part)
-        found.setdefault(name, {})[bench["function_id"] or OURS] = estimates["median"]["point_estimate"]
-    return found
+        in_rounds = found.setdefault(name, {}).setdefault(bench["function_id"] or OURS, [])
+        in_rounds.append(estimates["median"]["point_estimate"])
+    return {name: {who: statistics.median(times) for who, times in bench.items()} for name, bench in found.items()}
 
 
 def rows(found: dict[str, dict[str, float]]) -> list[Row]:

@@ -54,6 +54,7 @@ REASONS = (
     (r"go/Check .*", "A call of cgo, and a decision translated."),
     (r"python/check.* empty PyO3 call", "The call of Python does nothing else."),
     (r"python/Starlette.* no gate", "A gate costs something."),
+    (r"python/Starlette.* no gate, again", "The same server twice: what is less than that is noise."),
     (
         r"python/Starlette.*",
         "Requests go through a server, which costs far more than either gate; differences are near its noise.",

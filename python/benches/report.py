@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,35 +15,45 @@ from pathlib import Path
 from typing import Any
 
 import pyperf
-from serving import ANONYMOUS, BARE
+from serving import AGAIN, ANONYMOUS, BARE
 
 HERE = Path(__file__).resolve().parent
 
 
+ROUNDS = 5
+
+
 def calls() -> dict[str, float]:
-    """The median of each call, in nanoseconds. The next address is no part of it."""
+    """The time of each call, in nanoseconds. The next address is no part of it.
+
+    pyperf measures one after the other, and a shared machine is slow for a while every now and then. So all are measured
+    in several rounds, and the least of each one's medians counts: what else runs only adds to the time of one thread.
+    """
+    measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "calls.json"
-        command: list[str | Path] = [
-            sys.executable,
-            HERE / "calls.py",
-            "--inherit-environ",
-            "PYTHONPATH,TOLLBAR_BENCH",
-            "--quiet",
-            "-o",
-            str(output),
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        suite = pyperf.BenchmarkSuite.load(str(output))
-        medians = {bench.get_name(): bench.median() * 1e9 for bench in suite.get_benchmarks()}
-    address = medians.pop("the next address")
-    return {name: time - address * name.startswith("check") for name, time in medians.items()}
+        for number in range(ROUNDS):
+            output = Path(folder) / f"{number}.json"
+            command: list[str | Path] = [
+                sys.executable,
+                HERE / "calls.py",
+                "--inherit-environ",
+                "PYTHONPATH,TOLLBAR_BENCH",
+                "--quiet",
+                "-o",
+                output,
+            ]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            for bench in pyperf.BenchmarkSuite.load(str(output)).get_benchmarks():
+                measured.setdefault(bench.get_name(), []).append(bench.median() * 1e9)
+    least = {name: min(medians) for name, medians in measured.items()}
+    address = least.pop("the next address")
+    return {name: time - address * name.startswith("check") for name, time in least.items()}
 
 
 def serving() -> dict[str, float]:
-    """The median of each server, in nanoseconds for a request."""
-    rounds = ["--rounds", "24" if os.environ.get("TOLLBAR_BENCH") == "full" else "8"]
-    command: list[str | Path] = [sys.executable, HERE / "serving.py", *rounds]
+    """Return the time of each server, in nanoseconds for a request."""
+    epochs = ["--epochs", "16" if os.environ.get("TOLLBAR_BENCH") == "full" else "5"]
+    command: list[str | Path] = [sys.executable, HERE / "serving.py", *epochs]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     times: dict[str, float] = json.loads(said)
     return times
@@ -66,10 +77,12 @@ def main() -> None:
     rows.append(row("batch of 1000, NumPy", called["batch of 1000, NumPy: tollbar"], "60 ns", 60.0))
     served = serving()
     for suffix in ("", ANONYMOUS):
-        rows += [
-            row(f"Starlette on uvicorn{suffix}", served["tollbar" + suffix], peer, served[peer + suffix])
-            for peer in (BARE, "slowapi", "limits")
-        ]
+        name, ours = f"Starlette on uvicorn{suffix}", served["tollbar" + suffix]
+        # Both are the same server; how far they are apart is in the table, too.
+        bare = statistics.harmonic_mean([served[BARE + suffix], served[AGAIN + suffix]])
+        rows += [row(name, ours, BARE, bare)]
+        rows += [row(name, ours, peer, served[peer + suffix]) for peer in ("slowapi", "limits")]
+        rows += [row(f"{name}, no gate", served[BARE + suffix], AGAIN, served[AGAIN + suffix])]
     output = Path(sys.argv[1])
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(rows, indent=2) + "\n")
