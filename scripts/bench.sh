@@ -21,8 +21,7 @@ part() { # name, command…
 contests=(--bench ratelimit --bench engine --bench authenticate)
 # These measure all that they compare in turns.
 own_turns=(--bench c_abi --bench memory --bench reload)
-# The others are measured one after the other, and a shared machine is slow for seconds: so all of them several times, of which
-# the report takes the median.
+# The others are measured one after the other, and a shared machine is slow for seconds: so all of them in several rounds.
 rounds=3
 # What was measured before, or by somebody else, is no part of this.
 rm -rf target/bench/{rows,page,criterion,go.txt,report.json}

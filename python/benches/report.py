@@ -26,8 +26,9 @@ ROUNDS = 5
 def calls() -> dict[str, float]:
     """The time of each call, in nanoseconds. The next address is no part of it.
 
-    pyperf measures one after the other, and a shared machine is slow for a while every now and then. So all are measured
-    in several rounds, and the least of each one's medians counts: what else runs only adds to the time of one thread.
+    pyperf measures one after the other, and a shared machine is slow for a while every now and then. So all are
+    measured in several rounds, and the least of each one's medians counts: what else runs only adds to the time of one
+    thread.
     """
     measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
