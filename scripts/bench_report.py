@@ -122,8 +122,8 @@ def versions() -> dict[str, dict[str, str]]:
 def medians() -> dict[str, dict[str, float]]:
     """For each bench (group and parameter), what each contestant's medians in all rounds come to.
 
-    Of one thread, the least: what else the machine does only adds to it. Two threads that it keeps apart are also in each
-    other's way less, so there it is the median.
+    Of one thread, the least: what else the machine does only adds to it. Several threads that it keeps apart are also in
+    each other's way less, so there it is the median.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for path in sorted((ROOT / "target" / "bench" / "criterion").glob("*/**/new/benchmark.json")):
@@ -133,7 +133,7 @@ def medians() -> dict[str, dict[str, float]]:
         in_rounds = found.setdefault(name, {}).setdefault(bench["function_id"] or OURS, [])
         in_rounds.append(estimates["median"]["point_estimate"])
     return {
-        name: {who: (statistics.median if name.endswith("/2") else min)(times) for who, times in bench.items()}
+        name: {who: (statistics.median if name.endswith(("/2", "/4")) else min)(times) for who, times in bench.items()}
         for name, bench in found.items()
     }
 
