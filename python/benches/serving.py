@@ -118,24 +118,27 @@ def serve(name: str, port: int) -> None:
 class Pair:
     """A server and the wrk that asks it. Stopped, but for its turns."""
 
-    def __init__(self, name: str, *, anonymous: bool) -> None:
+    def __init__(self, name: str, *, anonymous: bool, seed: int) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
-        # All hash their strings alike.
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        self.server = subprocess.Popen([sys.executable, __file__, "serve", name, str(port)], env=environment)
-        wait_for(port)
-        headers = [] if anonymous else ["-H", f"Authorization: Bearer {TOKEN}"]
-        url = f"http://127.0.0.1:{port}/intake"
-        self._signal(signal.SIGSTOP)
-        # It ends when it is told to.
-        self.wrk: subprocess.Popen[str] | None = subprocess.Popen(
-            ["wrk", "-t1", "-c16", "-d1h", *headers, url], stdout=subprocess.PIPE, text=True
-        )
-        time.sleep(0.05)
-        self._signal(signal.SIGSTOP)
         self.seconds = 0.0
+        self.wrk: subprocess.Popen[str] | None = None
+        # All hash their strings alike.
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        self.server = subprocess.Popen([sys.executable, __file__, "serve", name, str(port)], env=environment)
+        try:
+            wait_for(port)
+            self._signal(signal.SIGSTOP)
+            headers = [] if anonymous else ["-H", f"Authorization: Bearer {TOKEN}"]
+            # It ends when it is told to, at the latest after half an hour; an answer may come several turns later.
+            command = ["wrk", "-t1", "-c16", "-d30m", "--timeout", "10m", *headers, f"http://127.0.0.1:{port}/intake"]
+            self.wrk = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            time.sleep(0.05)
+            self._signal(signal.SIGSTOP)
+        except BaseException:
+            self.end()
+            raise
 
     def turn(self, seconds: float) -> None:
         """Let both of them run for so long."""
@@ -166,15 +169,18 @@ class Pair:
 
     def end(self) -> None:
         """End both."""
-        for process in (self.wrk, self.server):
-            if process is not None:
-                process.kill()
-                process.wait(30)
+        processes = self._processes()
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait(30)
 
     def _signal(self, number: signal.Signals) -> None:
-        for process in (self.server, getattr(self, "wrk", None)):
-            if process is not None:
-                process.send_signal(number)
+        for process in self._processes():
+            process.send_signal(number)
+
+    def _processes(self) -> list[subprocess.Popen[Any]]:
+        return [self.server] if self.wrk is None else [self.server, self.wrk]
 
 
 def measure(epochs: int, turns: int, seconds: float) -> dict[str, float]:
@@ -183,11 +189,11 @@ def measure(epochs: int, turns: int, seconds: float) -> dict[str, float]:
     for anonymous in (False, True):
         spent = dict.fromkeys(GATES, 0.0)
         answered = dict.fromkeys(GATES, 0)
-        for _ in range(epochs):
+        for epoch in range(epochs):
             pairs: dict[str, Pair] = {}
             try:
-                for name in GATES:
-                    pairs[name] = Pair(name, anonymous=anonymous)
+                for name in random.sample(list(GATES), len(GATES)):
+                    pairs[name] = Pair(name, anonymous=anonymous, seed=epoch)
                 order = list(pairs.values())
                 for _ in range(turns):
                     random.shuffle(order)
@@ -231,6 +237,8 @@ def main() -> None:
     if options.command == "serve":
         serve(options.name, options.port)
     else:
+        # Told to end, it ends the others first.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         print(json.dumps(measure(options.epochs, options.turns, options.seconds), indent=2))
 
 

@@ -199,7 +199,8 @@ impl Engine {
 
     /// As `enter`, about the connection that an ASGI scope describes. If it is let in: a copy of the scope, in which the application
     /// finds the client. If not: the client and the decision. `None`: the scope is none that is read here, such as that of
-    /// a WebSocket, or one whose peer has no IP address; nothing was asked. A scope without a client comes from `local_peer`.
+    /// a WebSocket, or one whose peer has no IP address; nothing was asked. A scope without a client comes from
+    /// `local_peer`, if that is an address.
     fn enter_scope<'py>(
         this: &Bound<'py, Self>,
         question: &question::Question,

@@ -3,6 +3,7 @@
 //! Invariant: immutable.
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use tollbar::{Action, Resource};
 
 use crate::convert::{self, ActionName, Text};
@@ -10,7 +11,8 @@ use crate::convert::{self, ActionName, Text};
 /// What `Engine.check` is asked of every request of a route, read once. Immutable.
 ///
 /// Raises `TypeError` or `ValueError` about what `check` would not take.
-#[pyclass(frozen, module = "tollbar")]
+#[pyclass(frozen, eq, hash, module = "tollbar")]
+#[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     action: Action,
     agent: Option<String>,
@@ -57,5 +59,21 @@ impl Question {
             rum: asked.rum,
             cost: asked.cost,
         })
+    }
+    /// For copies, and for other processes.
+    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let arguments = (
+            self.action.as_str(),
+            self.agent.as_deref(),
+            self.service.as_deref(),
+            self.cost,
+            self.rum,
+        );
+        arguments.into_pyobject(py)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let arguments = slf.get().__getnewargs__(slf.py())?;
+        Ok(format!("Question{}", arguments.repr()?))
     }
 }

@@ -268,6 +268,57 @@ async def test_asgi_verifies_keys_of_peers_without_an_address() -> None:
     assert seen == ["api_key 127.0.0.1"]
 
 
+@pytest.mark.parametrize("several_rules", [False, True])
+@pytest.mark.parametrize("ratelimit_headers", [False, True])
+async def test_asgi_decides_charges_and_logs_once(
+    several_rules: bool, ratelimit_headers: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However a gate is made: its common way and its others come to the same."""
+    from tollbar.asgi import TollbarMiddleware
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        assert scope["tollbar"].allowed
+        await send({"type": "http.response.start", "status": 202, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    engine = Engine.from_str(YAML.replace("allow_agent: []", "allow_service: [shop]"))
+    engine.set_verifier(lambda id, _key: ["event:write"] if id == "id" else None)  # noqa: A006
+    gated = Rule(agent="rum-js", service="shop", cost=2)
+    theirs = Rule(agent="rum-js", service="theirs")
+    middlewares = [
+        TollbarMiddleware(
+            app,
+            engine,
+            rules={"/elsewhere": None} if several_rules else {},
+            default=rule,
+            ratelimit_headers=ratelimit_headers,
+        )
+        for rule in (gated, theirs)
+    ]
+    caplog.set_level("INFO", "tollbar.refusals")
+
+    async def status(credential: str | None, middleware: TollbarMiddleware = middlewares[0]) -> int:
+        async with httpx.AsyncClient(transport=asgi_transport(middleware), base_url="http://intake") as http:
+            headers = {} if credential is None else {"Authorization": credential}
+            return (await http.get("/", headers=headers)).status_code
+
+    assert await status(None) == 202
+    assert await status(AUTH["Authorization"]) == 202
+    assert await status(API_KEY["Authorization"]) == 202
+    # Known by now: not pending.
+    assert await status(API_KEY["Authorization"]) == 202
+    assert not caplog.records
+    assert await status("Bearer wrong") == 401
+    assert await status("ApiKey b3RoZXI6a2V5") == 401
+    assert await status(None, middlewares[1]) == 403
+    # The burst is three, of which the first request and the forbidden one took all.
+    assert await status(None) == 429
+    reasons = [record.tollbar["reason"] for record in caplog.records]  # type: ignore[attr-defined]
+    assert reasons == ["invalid_token", "invalid_api_key", "service_not_allowed", "rate_limited"]
+    refused = {reason: n for reason, n in engine.stats()["refused"].items() if n and reason != "pending"}
+    assert refused == dict.fromkeys(reasons, 1)
+
+
 async def test_fastapi_describes_the_credentials_and_the_rules_of_routes() -> None:
     from fastapi import Depends, FastAPI
 

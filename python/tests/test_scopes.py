@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections import UserDict
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollbar import Client, Engine, Question
+from tollbar.http import Rule
 
 TOKEN = "correct-horse-battery-staple"
 YAML = f"""
@@ -136,25 +139,43 @@ values = st.one_of(
 )
 
 
-@given(
-    headers=st.lists(st.tuples(names, values), max_size=6),
-    peer=st.sampled_from(["203.0.113.9", "10.0.0.1", "2001:db8::1", "::ffff:10.0.0.1"]),
-    rum=st.booleans(),
-    cost=st.integers(0, 3),
-    service=st.sampled_from(["shop", "theirs", None]),
+requests = st.tuples(
+    st.lists(st.tuples(names, values), max_size=6),
+    st.sampled_from(["203.0.113.9", "10.0.0.1", "2001:db8::1", "::ffff:10.0.0.1"]),
+    st.sampled_from(["shop", "theirs", None]),
+    st.integers(0, 3),
+    st.booleans(),
 )
-def test_it_decides_as_enter_does(
-    headers: list[tuple[bytes, bytes]], peer: str, rum: bool, cost: int, service: str | None
-) -> None:
-    client, decision = Engine.from_str(YAML).enter(None, peer, headers, "ingest", "rum-js", service, cost, None, rum)
-    question = Question("ingest", "rum-js", service, cost, rum)
-    entered = Engine.from_str(YAML).enter_scope(question, LOCAL, scope_of(*headers, client=(peer, 1)))
-    assert isinstance(entered, dict) == decision.allowed
-    if isinstance(entered, tuple):
-        assert (entered[1].reason, entered[1].message) == (decision.reason, decision.message)
-    theirs = entered["tollbar"] if isinstance(entered, dict) else entered[0] if entered is not None else None
-    assert isinstance(theirs, Client)
-    assert (theirs.method, theirs.client, theirs.decision) == (client.method, client.client, client.decision)
+
+
+@given(requests=st.lists(requests, min_size=1, max_size=8))
+def test_it_decides_and_charges_as_enter_does(requests: list[Any]) -> None:
+    # So slow that nothing comes back while this runs.
+    yaml = YAML.replace("event_limit: 2", "event_limit: 1")
+    by_parts, by_scope = Engine.from_str(yaml), Engine.from_str(yaml)
+    for headers, peer, service, cost, rum in requests:
+        client, decision = by_parts.enter(None, peer, headers, "ingest", "rum-js", service, cost, None, rum)
+        question = Question("ingest", "rum-js", service, cost, rum)
+        entered = by_scope.enter_scope(question, LOCAL, scope_of(*headers, client=(peer, 1)))
+        assert isinstance(entered, dict) == decision.allowed
+        if isinstance(entered, tuple):
+            assert (entered[1].reason, entered[1].message) == (decision.reason, decision.message)
+        theirs = entered["tollbar"] if isinstance(entered, dict) else entered[0] if entered is not None else None
+        assert isinstance(theirs, Client)
+        assert (theirs.method, theirs.client, theirs.decision) == (client.method, client.client, client.decision)
+        assert theirs.admit(0).remaining == client.admit(0).remaining
+    for part in ("allowed", "refused", "live_counters"):
+        assert by_scope.stats()[part] == by_parts.stats()[part]
+
+
+def test_a_question_can_be_copied_and_sent() -> None:
+    for question in (Question(), Question("sourcemap", None, "shop", 2**64 - 1, True)):
+        for copy in (pickle.loads(pickle.dumps(question)), deepcopy(question)):
+            assert (copy, hash(copy), repr(copy)) == (question, hash(question), repr(question))
+    assert Question() != Question(rum=True)
+    assert repr(Question(agent="rum-js")) == "Question('ingest', 'rum-js', None, 1, False)"
+    rule = Rule(service="shop", cost=2)
+    assert pickle.loads(pickle.dumps(rule)).question == deepcopy(rule).question == rule.question
 
 
 @pytest.mark.parametrize(

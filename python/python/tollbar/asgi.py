@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from tollbar import Client, Decision, Engine
-    from tollbar.http import Options, Response
+    from tollbar.http import Options, Response, Rule
 
 __all__ = ["TollbarMiddleware", "request_of", "send_response"]
 
@@ -43,37 +43,38 @@ class TollbarMiddleware:
         self.app = app
         self.gate = gate(engine, options)
         only = self.gate.only_rule
-        question = only.question if only is not None and not self.gate.ratelimit_headers else None
-        self._enter: Callable[[Scope], Entered] = (
-            partial(self.gate.engine.enter_scope, question, self.gate.local_peer) if question else self._enter_route
-        )
+        # One question for all routes: nothing has to be looked up when a request comes.
+        self._enter = self._asks(only) if only is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        # Of nearly all requests, that is all there is to do: `enter_async` does the same for any of them.
-        entered = self._enter(scope)
+        enter = self._enter
+        entered = enter(scope) if enter is not None else None
         if type(entered) is dict:
+            # Of nearly all requests, that is all there is to do: `Gate.enter_async` does the same for any of them.
             await self.app(entered, receive, send)
         else:
             await self._serve(scope, receive, send, entered)
 
-    def _enter_route(self, scope: Scope) -> Entered:
-        """Let a connection in or not at once, where that is possible: as `Engine.enter_scope`."""
-        if scope["type"] != "http":
-            return None
+    def _asks(self, rule: Rule) -> Callable[[Scope], Entered] | None:
+        """Return the one call by which a request of this rule is let in, if there is one."""
         gate = self.gate
-        rule = gate.rule(scope["method"], scope["path"])
-        if rule is None or rule.question is None or gate.ratelimit_headers:
+        if rule.question is None or gate.ratelimit_headers:
             return None
-        return gate.engine.enter_scope(rule.question, gate.local_peer, scope)
+        return partial(gate.engine.enter_scope, rule.question, gate.local_peer)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, entered: Entered) -> None:
         """Serve a connection that was not let in at once."""
         gate = self.gate
-        rule = gate.rule(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        rule = gate.only_rule or gate.rule(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if rule is None:
             await self.app(scope, receive, send)
             return
+        if self._enter is None and (enter := self._asks(rule)) is not None:
+            entered = enter(scope)
+            if type(entered) is dict:
+                await self.app(entered, receive, send)
+                return
         request = request_of(scope)
         if not isinstance(entered, tuple):
             client, decision = await gate.enter_async(request, rule)

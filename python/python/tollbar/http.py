@@ -125,7 +125,7 @@ class Rule:
     """False: nothing is charged, and the request goes on in any case: the application looks at `client.decision`."""
     arguments: tuple[Action, str | None, str | None, int, None, bool] | None = field(init=False, compare=False)
     """What `client.check` is asked, where that is the same for every request."""
-    question: Question | None = field(init=False, compare=False)
+    question: Question | None = field(init=False, compare=False, repr=False)
     """The same, as `engine.enter_scope` takes it."""
 
     def __post_init__(self) -> None:
@@ -223,6 +223,8 @@ _NO_RULE = Rule()
 
 class Gate:
     """An engine, and what a service wants of it. Thread-safe, and of no event loop in particular.
+
+    It stays as it was made: middlewares read what it is made of once.
 
     - `rules`: what routes ask for. A key is a path, with a method before it or not (`"POST /intake/v2/events"`); one
       that ends in `*` is a prefix. GET stands for HEAD, too. The method goes first, then the longest key. None: the
