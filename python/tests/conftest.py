@@ -42,6 +42,15 @@ apm-server:
   rum.enabled: true
 """
 
+# Credentials of every kind, and anonymous clients of any agent, with a burst of three events.
+YAML = f"""
+apm-server:
+  auth:
+    secret_token: {TOKEN}
+    api_key.enabled: true
+    anonymous: {{enabled: true, allow_agent: [], rate_limit: {{ip_limit: 10, event_limit: 1}}}}
+"""
+
 METADATA = {"metadata": {"service": {"name": "my-frontend", "agent": {"name": "rum-js", "version": "1.0"}}}}
 METADATA_V3 = {"m": {"se": {"n": "my-frontend", "a": {"n": "rum-js", "ve": "1.0"}}}}
 

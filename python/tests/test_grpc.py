@@ -12,6 +12,7 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from conftest import TOKEN, YAML
 from tollbar import Engine
 from tollbar.grpc import AioTollbarInterceptor, TollbarInterceptor, current_client
 from tollbar.http import Rule
@@ -19,14 +20,6 @@ from tollbar.http import Rule
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-TOKEN = "correct-horse-battery-staple"
-YAML = f"""
-apm-server:
-  auth:
-    secret_token: {TOKEN}
-    api_key.enabled: true
-    anonymous: {{enabled: true, allow_agent: [], rate_limit: {{ip_limit: 10, event_limit: 1}}}}
-"""
 AUTH = (("authorization", f"Bearer {TOKEN}"),)
 KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 RULES = {"/intake/maps": Rule(action="sourcemap"), "/intake/free": None}

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 import tollbar
+from conftest import AUTH, TOKEN, YAML
 from tollbar import Engine
 from tollbar.http import Gate, Rule
 
@@ -16,20 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-TOKEN = "correct-horse-battery-staple"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
 API_KEY = {"Authorization": "ApiKey aWQ6c2VjcmV0"}
-YAML = f"""
-apm-server:
-  auth:
-    secret_token: {TOKEN}
-    api_key.enabled: true
-    anonymous: {{enabled: true, allow_agent: [], rate_limit: {{ip_limit: 10, event_limit: 1}}}}
-"""
 
 
-def make_engine() -> Engine:
-    engine = Engine.from_str(YAML)
+def make_engine(yaml: str = YAML) -> Engine:
+    engine = Engine.from_str(yaml)
     engine.set_verifier(lambda id, _key: ["event:write"] if id == "id" else None)  # noqa: A006
     return engine
 
@@ -281,8 +273,7 @@ async def test_asgi_decides_charges_and_logs_once(
         await send({"type": "http.response.start", "status": 202, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    engine = Engine.from_str(YAML.replace("allow_agent: []", "allow_service: [shop]"))
-    engine.set_verifier(lambda id, _key: ["event:write"] if id == "id" else None)  # noqa: A006
+    engine = make_engine(YAML.replace("allow_agent: []", "allow_service: [shop]"))
     gated = Rule(agent="rum-js", service="shop", cost=2)
     theirs = Rule(agent="rum-js", service="theirs")
     middlewares = [

@@ -15,20 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conftest import TOKEN, YAML
 from tollbar import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TOKEN = "correct-horse-battery-staple"
-YAML = f"""
-apm-server:
-  auth:
-    secret_token: {TOKEN}
-    api_key.enabled: true
-    anonymous: {{enabled: true, allow_agent: [], rate_limit: {{ip_limit: 10, event_limit: 1}}}}
-"""
 PEER = "198.51.100.7"
 KEY = "ApiKey aWQ6c2VjcmV0"
 NOW = 10**12
