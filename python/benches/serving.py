@@ -160,7 +160,7 @@ class Pair:
                 said, _ = self.wrk.communicate(timeout=0.2)
                 break
             except subprocess.TimeoutExpired:
-                continue
+                pass
         self.wrk = None
         found = re.search(r"(\d+) requests in", said)
         if found is None or "Non-2xx" in said or "Socket errors" in said:

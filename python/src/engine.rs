@@ -414,15 +414,14 @@ impl Engine {
         question: &Question<'_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let made = |client: &tollbar::Client<'_>, decision: &tollbar::Decision| {
-            let refusal =
-                (!decision.allowed()).then(|| Box::new(Decision::new(decision, question.resource)));
+            let refusal = (!decision.allowed()).then(|| Decision::new(decision, question.resource));
             (client.identity(), refusal)
         };
         let (identity, refusal) = this.get().inner.enter(request, question, None, made);
         let client = Client::made(this, identity)?;
         match refusal {
             None => scope::with_client(scope, client.as_any()).map(Bound::into_any),
-            Some(refusal) => (client, *refusal).into_bound_py_any(this.py()),
+            Some(refusal) => (client, refusal).into_bound_py_any(this.py()),
         }
     }
 

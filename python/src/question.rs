@@ -60,6 +60,7 @@ impl Question {
             cost: asked.cost,
         })
     }
+
     /// For copies, and for other processes.
     fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let arguments = (
